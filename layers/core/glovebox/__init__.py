@@ -1,0 +1,1 @@
+"""Glovebox: every test in its own fresh sandbox, one truthful report."""

@@ -1,0 +1,69 @@
+"""The S3 door: a manifest dropped into the manifest bucket becomes a run."""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from glovebox.adapters import aws
+from glovebox.adapters.dynamodb_runs import DynamoRuns
+from glovebox.adapters.s3_artifacts import S3Artifacts
+from glovebox.adapters.stepfunctions_workflow import StepFunctionsWorkflow
+from glovebox.adapters.system import SystemClock
+from glovebox.domain.errors import ManifestError, NotFound
+from glovebox.domain.keys import run_id_for_object
+from glovebox.settings import Settings
+from glovebox.telemetry import LogEvent, make_logger
+from glovebox.usecases.accept import AcceptManifest
+from pydantic import Field
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
+MANIFEST_LIMIT_BYTES = 2 * 1024 * 1024
+DOOR = "s3"
+logger = make_logger()
+
+
+class IntakeSettings(Settings):
+    """What intake needs to know."""
+
+    table: str = Field(alias="GLOVEBOX_TABLE")
+    data_bucket: str = Field(alias="GLOVEBOX_DATA_BUCKET")
+    manifest_bucket: str = Field(alias="GLOVEBOX_MANIFEST_BUCKET")
+    state_machine_arn: str = Field(alias="GLOVEBOX_STATE_MACHINE_ARN")
+
+
+@cache
+def wired() -> tuple[AcceptManifest, S3Artifacts]:
+    """The use case, and the bucket that the manifests come from."""
+    settings = IntakeSettings.from_env(os.environ)
+    accept = AcceptManifest(
+        DynamoRuns(aws.dynamodb(), settings.table),
+        S3Artifacts(aws.s3(), settings.data_bucket),
+        StepFunctionsWorkflow(aws.stepfunctions(), settings.state_machine_arn),
+        SystemClock(),
+    )
+    return accept, S3Artifacts(aws.s3(), settings.manifest_bucket)
+
+
+@logger.inject_lambda_context(clear_state=True)
+def lambda_handler(event: dict[str, Any], context: LambdaContext) -> None:
+    """Take one "Object Created" event. Delivered again, it changes nothing."""
+    accept, manifests = wired()
+    bucket, item = event["detail"]["bucket"]["name"], event["detail"]["object"]
+    key = item["key"]
+    run_id = run_id_for_object(bucket, key, item.get("version-id") or item.get("etag", ""))
+    try:
+        text = manifests.get(key, limit=MANIFEST_LIMIT_BYTES)
+    except NotFound:
+        logger.warning(LogEvent.RUN_REJECTED, run_id=run_id, reason="the object is gone")
+        return
+    try:
+        run = accept(text, file=key, run_id=run_id, door=DOOR)
+    except ManifestError as error:
+        accept.reject(error, run_id=run_id, door=DOOR)
+        logger.warning(LogEvent.RUN_REJECTED, run_id=run_id, reason=str(error))
+        return
+    logger.info(LogEvent.RUN_ACCEPTED, run_id=run.run_id, name_of_run=run.name)

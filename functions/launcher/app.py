@@ -1,0 +1,69 @@
+"""The fan-out: one launch message is one batch, one sandbox per group of it."""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from glovebox.adapters import aws
+from glovebox.adapters.dynamodb_runs import DynamoRuns
+from glovebox.adapters.hopx_sandboxes import HopxSandboxes
+from glovebox.adapters.s3_artifacts import S3Artifacts
+from glovebox.adapters.stepfunctions_workflow import StepFunctionsWorkflow
+from glovebox.adapters.system import SystemClock, new_token
+from glovebox.settings import Settings
+from glovebox.telemetry import LogEvent, make_logger
+from glovebox.usecases.launch import LaunchBatch, LaunchMessage
+from pydantic import Field
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
+logger = make_logger()
+
+
+class LauncherSettings(Settings):
+    """What launcher needs to know."""
+
+    table: str = Field(alias="GLOVEBOX_TABLE")
+    data_bucket: str = Field(alias="GLOVEBOX_DATA_BUCKET")
+    hopx_base_url: str = Field(alias="HOPX_BASE_URL")
+    hopx_api_key_secret: str = Field(alias="HOPX_API_KEY_SECRET")
+
+
+@cache
+def wired() -> LaunchBatch:
+    """The use case."""
+    settings = LauncherSettings.from_env(os.environ)
+    return LaunchBatch(
+        HopxSandboxes(settings.hopx_base_url, aws.secret(settings.hopx_api_key_secret)),
+        DynamoRuns(aws.dynamodb(), settings.table),
+        S3Artifacts(aws.s3(), settings.data_bucket),
+        StepFunctionsWorkflow(aws.stepfunctions()),
+        SystemClock(),
+        new_token,
+    )
+
+
+@logger.inject_lambda_context(clear_state=True)
+def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """Drive the batch of each message; messages that failed go back to the queue."""
+    failures = []
+    for record in event["Records"]:
+        try:
+            drive(record["body"], context)
+        except Exception:
+            # The boundary to the queue: whatever it was, the message is delivered again, and
+            # the dead-letter queue ends the repeats.
+            logger.exception(LogEvent.MESSAGE_FAILED, message_id=record["messageId"])
+            failures.append({"itemIdentifier": record["messageId"]})
+    return {"batchItemFailures": failures}
+
+
+def drive(body: str, context: LambdaContext) -> None:
+    """Drive one batch within what is left of this invocation."""
+    message = LaunchMessage.model_validate_json(body)
+    logger.append_keys(run_id=message.run_id, batch_id=message.batch_id)
+    wired()(message, lambda: context.get_remaining_time_in_millis() / 1000)
+    logger.info(LogEvent.BATCH_ENDED)

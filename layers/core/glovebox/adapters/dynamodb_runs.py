@@ -1,0 +1,333 @@
+"""The ledger in DynamoDB: one table, one document an item.
+
+    pk            sk                      what
+    run#<id>      run                     the run; `rev` guards its changes
+    run#<id>      batch#<batch>           who drives a batch
+    run#<id>      attempt#<key>#<number>  an attempt; `state` guards its outcome
+    name#<name>   last                    how the last run of a name ended
+
+Documents are JSON text in `doc`. What a condition or an index needs stands beside it.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from glovebox.domain.attempt import Attempt, AttemptState
+from glovebox.domain.errors import NotFound, StoreConflict
+from glovebox.domain.moment import to_timestamp
+from glovebox.domain.outcome import RunState
+from glovebox.domain.run import Run
+from glovebox.ports import Claim
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
+
+KEEP_SECONDS = 90 * 24 * 3600
+"""How long a row outlives its run: as long as the data bucket keeps reports by default."""
+TRANSACTION_SIZE = 100
+"""Writes in one transaction, DynamoDB's limit."""
+UPDATE_TRIES = 20
+_CONFLICTS = {"ConditionalCheckFailedException", "TransactionCanceledException"}
+
+
+class DynamoRuns:
+    """Implements `ports.Runs`."""
+
+    def __init__(self, client: DynamoDBClient, table: str) -> None:
+        self._client = client
+        self._table = table
+
+    # -- runs
+
+    def create_run(self, run: Run) -> None:
+        """Write a new run. Raises StoreConflict if its id exists."""
+        self._put(_run_item(run, 1), "attribute_not_exists(pk)")
+
+    def run(self, run_id: str) -> Run:
+        """Read a run, consistently. Raises NotFound."""
+        return self._read_run(run_id)[0]
+
+    def update_run(self, run_id: str, **changes: Any) -> Run:
+        """Change fields of a run that is not finished. Raises StoreConflict if it is."""
+        for _ in range(UPDATE_TRIES):
+            run, rev = self._read_run(run_id)
+            if run.is_finished:
+                message = f"run {run_id} is finished"
+                raise StoreConflict(message)
+            changed = Run.model_validate({**run.model_dump(), **changes})
+            if changed == run:
+                return run
+            try:
+                self._put(_run_item(changed, rev + 1), "rev = :rev", {":rev": {"N": str(rev)}})
+            except StoreConflict:
+                continue  # somebody else changed another field: read again
+            return changed
+        message = f"run {run_id} changed {UPDATE_TRIES} times under an update"
+        raise StoreConflict(message)
+
+    def request_stop(self, run_id: str, reason: str) -> Run:
+        """Note why the run stops launching; the first reason stays. Finished runs are left."""
+        run = self.run(run_id)
+        if run.is_finished or run.stop_reason is not None:
+            return run
+        try:
+            return self.update_run(run_id, stop_reason=reason)
+        except StoreConflict:
+            return self.run(run_id)
+
+    def _read_run(self, run_id: str) -> tuple[Run, int]:
+        item = self._client.get_item(
+            TableName=self._table, Key=_key(run_id, "run"), ConsistentRead=True
+        ).get("Item")
+        if item is None:
+            message = f"no run {run_id}"
+            raise NotFound(message)
+        return Run.model_validate_json(item["doc"]["S"]), int(item["rev"]["N"])
+
+    def list_runs(self, *, limit: int, cursor: str | None) -> tuple[Sequence[Run], str | None]:
+        """Runs, newest first, and where to go on: the creation time to look before."""
+        found: list[Run] = []
+        for state in ("open", "finished"):
+            values = {":state": {"S": state}}
+            condition = "state_pk = :state"
+            if cursor is not None:
+                values[":before"] = {"S": cursor}
+                condition += " AND created_at < :before"
+            answer = self._client.query(
+                TableName=self._table,
+                IndexName="ByState",
+                KeyConditionExpression=condition,
+                ExpressionAttributeValues=values,
+                ScanIndexForward=False,
+                Limit=limit,
+            )
+            found += [Run.model_validate_json(item["doc"]["S"]) for item in answer["Items"]]
+        found.sort(key=lambda run: run.created_at, reverse=True)
+        page = found[:limit]
+        more = len(found) > limit or len(page) == limit
+        return page, to_timestamp(page[-1].created_at) if page and more else None
+
+    def open_runs(self) -> Iterator[Run]:
+        """All runs that are not finished."""
+        pages = self._client.get_paginator("query").paginate(
+            TableName=self._table,
+            IndexName="ByState",
+            KeyConditionExpression="state_pk = :state",
+            ExpressionAttributeValues={":state": {"S": "open"}},
+        )
+        for page in pages:
+            for item in page["Items"]:
+                yield Run.model_validate_json(item["doc"]["S"])
+
+    def previous_conclusion(self, run: Run) -> str | None:
+        """How the last finished run of that name, other than this one, ended."""
+        last = self._last(run.name)
+        if last.get("run_id") == run.run_id:
+            return last.get("previous")
+        return last.get("conclusion")
+
+    def note_conclusion(self, run: Run) -> None:
+        """Remember a finished run as the last of its name, unless a later one was noted."""
+        last = self._last(run.name)
+        finished_at = run.finished_at or 0.0
+        if last.get("run_id") == run.run_id or last.get("finished_at", 0.0) > finished_at:
+            return
+        document = {
+            "run_id": run.run_id,
+            "conclusion": run.conclusion,
+            "previous": last.get("conclusion"),
+            "finished_at": finished_at,
+        }
+        self._client.put_item(
+            TableName=self._table,
+            Item={
+                "pk": {"S": f"name#{run.name}"},
+                "sk": {"S": "last"},
+                "doc": {"S": json.dumps(document)},
+            },
+        )
+
+    def _last(self, name: str) -> dict[str, Any]:
+        key = {"pk": {"S": f"name#{name}"}, "sk": {"S": "last"}}
+        item = self._client.get_item(TableName=self._table, Key=key, ConsistentRead=True).get(
+            "Item"
+        )
+        return dict(json.loads(item["doc"]["S"])) if item else {}
+
+    # -- batches
+
+    def claim_batch(self, run_id: str, batch_id: str, owner: str, lease_seconds: float) -> Claim:
+        """Take a batch, if nobody holds it or the holder's lease is over."""
+        now = time.time()
+        item = {
+            **_key(run_id, f"batch#{batch_id}"),
+            "batch_state": {"S": "held"},
+            "owner": {"S": owner},
+            "lease_ends_at": {"N": f"{now + lease_seconds:.3f}"},
+            "expires_at": {"N": str(int(now + KEEP_SECONDS))},
+        }
+        free = "attribute_not_exists(pk) OR (batch_state = :held AND lease_ends_at < :now)"
+        try:
+            self._put(item, free, {":held": {"S": "held"}, ":now": {"N": f"{now:.3f}"}})
+        except StoreConflict:
+            stored = self._client.get_item(
+                TableName=self._table,
+                Key=_key(run_id, f"batch#{batch_id}"),
+                ConsistentRead=True,
+            ).get("Item", {})
+            done = stored.get("batch_state", {}).get("S") == "done"
+            return Claim.DONE if done else Claim.HELD
+        return Claim.OURS
+
+    def finish_batch(self, run_id: str, batch_id: str, owner: str) -> None:
+        """Mark a batch as driven to its end."""
+        try:
+            self._client.update_item(
+                TableName=self._table,
+                Key=_key(run_id, f"batch#{batch_id}"),
+                UpdateExpression="SET batch_state = :done",
+                # "owner" is one of DynamoDB's reserved words.
+                ConditionExpression="#owner = :owner",
+                ExpressionAttributeNames={"#owner": "owner"},
+                ExpressionAttributeValues={":done": {"S": "done"}, ":owner": {"S": owner}},
+            )
+        except ClientError as error:
+            if _code(error) not in _CONFLICTS:
+                raise
+            # Our lease was over and another launcher took the batch: it will finish it.
+
+    # -- attempts
+
+    def open_attempts(self, attempts: Sequence[Attempt]) -> None:
+        """Write attempts that start now, all or none. Raises StoreConflict if one exists."""
+        self._write(attempts, "attribute_not_exists(pk)", {})
+
+    def close_attempts(self, attempts: Sequence[Attempt]) -> None:
+        """Record outcomes, all or none. Raises StoreConflict if one has an outcome already."""
+        running = {":running": {"S": AttemptState.RUNNING.value}}
+        self._write(attempts, "attempt_state = :running", running)
+
+    def _write(
+        self, attempts: Sequence[Attempt], condition: str, values: Mapping[str, dict[str, str]]
+    ) -> None:
+        if len(attempts) == 1:
+            self._put(_attempt_item(attempts[0]), condition, values)
+            return
+        for start in range(0, len(attempts), TRANSACTION_SIZE):
+            self._write_together(attempts[start : start + TRANSACTION_SIZE], condition, values)
+
+    def _write_together(
+        self, attempts: Sequence[Attempt], condition: str, values: Mapping[str, dict[str, str]]
+    ) -> None:
+        writes: list[TransactWriteItemTypeDef] = []
+        for attempt in attempts:
+            put: dict[str, Any] = {
+                "TableName": self._table,
+                "Item": _attempt_item(attempt),
+                "ConditionExpression": condition,
+            }
+            if values:
+                put["ExpressionAttributeValues"] = values
+            writes.append({"Put": put})  # type: ignore[typeddict-item]
+        try:
+            self._client.transact_write_items(TransactItems=writes)
+        except ClientError as error:
+            raise _conflict(error) from error
+
+    def attempts(self, run_id: str) -> Iterator[Attempt]:
+        """All attempts of a run, consistently, every page."""
+        return self._attempts_below(run_id, "attempt#")
+
+    def attempts_of_test(self, run_id: str, key: str) -> Sequence[Attempt]:
+        """The attempts at one test, in order of their number."""
+        return list(self._attempts_below(run_id, f"attempt#{key}#"))
+
+    def _attempts_below(self, run_id: str, prefix: str) -> Iterator[Attempt]:
+        pages = self._client.get_paginator("query").paginate(
+            TableName=self._table,
+            KeyConditionExpression="pk = :pk AND begins_with(sk, :prefix)",
+            ExpressionAttributeValues={
+                ":pk": {"S": f"run#{run_id}"},
+                ":prefix": {"S": prefix},
+            },
+            ConsistentRead=True,
+        )
+        for page in pages:
+            for item in page["Items"]:
+                yield Attempt.model_validate_json(item["doc"]["S"])
+
+    def attempts_changed_since(
+        self, run_id: str, changed_at: float, limit: int
+    ) -> Sequence[Attempt]:
+        """Attempts written at or after a time (epoch seconds), oldest change first."""
+        answer = self._client.query(
+            TableName=self._table,
+            IndexName="ByChange",
+            KeyConditionExpression="pk = :pk AND changed_at >= :since",
+            ExpressionAttributeValues={
+                ":pk": {"S": f"run#{run_id}"},
+                ":since": {"S": to_timestamp(changed_at)},
+            },
+            ConsistentRead=True,
+            Limit=limit,
+        )
+        return [Attempt.model_validate_json(item["doc"]["S"]) for item in answer["Items"]]
+
+    def _put(
+        self,
+        item: Mapping[str, Any],
+        condition: str,
+        values: Mapping[str, dict[str, str]] | None = None,
+    ) -> None:
+        request: dict[str, Any] = {
+            "TableName": self._table,
+            "Item": item,
+            "ConditionExpression": condition,
+        }
+        if values:
+            request["ExpressionAttributeValues"] = values
+        try:
+            self._client.put_item(**request)
+        except ClientError as error:
+            raise _conflict(error) from error
+
+
+def _key(run_id: str, sk: str) -> dict[str, dict[str, str]]:
+    return {"pk": {"S": f"run#{run_id}"}, "sk": {"S": sk}}
+
+
+def _run_item(run: Run, rev: int) -> dict[str, dict[str, str]]:
+    return {
+        **_key(run.run_id, "run"),
+        "rev": {"N": str(rev)},
+        "doc": {"S": run.model_dump_json()},
+        "state_pk": {"S": "finished" if run.state is RunState.FINISHED else "open"},
+        "created_at": {"S": to_timestamp(run.created_at)},
+        "expires_at": {"N": str(int(run.created_at + KEEP_SECONDS))},
+    }
+
+
+def _attempt_item(attempt: Attempt) -> dict[str, dict[str, str]]:
+    return {
+        **_key(attempt.run_id, f"attempt#{attempt.key}#{attempt.number:04d}"),
+        "attempt_state": {"S": attempt.state.value},
+        "changed_at": {"S": to_timestamp(attempt.changed_at)},
+        "doc": {"S": attempt.model_dump_json(exclude_none=True)},
+        "expires_at": {"N": str(int(attempt.changed_at + KEEP_SECONDS))},
+    }
+
+
+def _code(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def _conflict(error: ClientError) -> Exception:
+    """What to raise instead: a lost condition is a conflict, anything else stays what it is."""
+    return StoreConflict(str(error)) if _code(error) in _CONFLICTS else error

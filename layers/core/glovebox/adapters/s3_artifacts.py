@@ -1,0 +1,87 @@
+"""The data bucket."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import ClientError
+
+from glovebox.domain.errors import NotFound, SourceError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from mypy_boto3_s3 import S3Client
+
+_MISSING = {"NoSuchKey", "NoSuchBucket", "404", "AccessDenied"}
+
+
+class S3Artifacts:
+    """Implements `ports.Artifacts` on one bucket.
+
+    Users name objects by URI: `readable_buckets` are those that they may name beside it.
+    """
+
+    def __init__(
+        self, client: S3Client, bucket: str, readable_buckets: Collection[str] = ()
+    ) -> None:
+        self._client = client
+        self._bucket = bucket
+        self._readable = {bucket, *readable_buckets}
+
+    def put(self, key: str, content: bytes, content_type: str) -> None:
+        """Write an object, replacing what is there."""
+        self._client.put_object(
+            Bucket=self._bucket, Key=key, Body=content, ContentType=content_type
+        )
+
+    def get(self, key: str, *, limit: int) -> bytes:
+        """Read an object of at most `limit` bytes. Raises NotFound; SourceError if longer."""
+        return self._get(self._bucket, key, limit)
+
+    def get_uri(self, uri: str, *, limit: int) -> bytes:
+        """Read `s3://bucket/key`. Raises NotFound; SourceError if longer or not allowed."""
+        bucket, _, key = uri.removeprefix("s3://").partition("/")
+        if bucket not in self._readable:
+            raise SourceError(f"{uri}: only objects of this service's own buckets can be used")
+        try:
+            return self._get(bucket, key, limit)
+        except NotFound as error:
+            raise SourceError(f"{uri}: there is no such object") from error
+
+    def _get(self, bucket: str, key: str, limit: int) -> bytes:
+        try:
+            answer = self._client.get_object(Bucket=bucket, Key=key)
+        except ClientError as error:
+            if error.response.get("Error", {}).get("Code") in _MISSING:
+                raise NotFound(key) from error
+            raise
+        with answer["Body"] as body:
+            if answer["ContentLength"] > limit:
+                raise SourceError(f"s3://{bucket}/{key} is longer than {limit} bytes")
+            return body.read()
+
+    def download_url(self, key: str, *, expires_in_seconds: int) -> str:
+        """A presigned URL that serves the object as an attachment."""
+        name = key.rpartition("/")[2]
+        return self._client.generate_presigned_url(
+            "get_object",
+            Params={
+                "Bucket": self._bucket,
+                "Key": key,
+                "ResponseContentDisposition": f'attachment; filename="{name}"',
+            },
+            ExpiresIn=expires_in_seconds,
+        )
+
+    def upload_url(self, key: str, *, expires_in_seconds: int) -> str:
+        """A presigned URL that takes the object by PUT."""
+        return self._client.generate_presigned_url(
+            "put_object",
+            Params={"Bucket": self._bucket, "Key": key, "ContentType": "application/gzip"},
+            ExpiresIn=expires_in_seconds,
+        )
+
+    def uri(self, key: str) -> str:
+        """The object as `s3://bucket/key`."""
+        return f"s3://{self._bucket}/{key}"

@@ -1,0 +1,102 @@
+"""What can go wrong, as classes.
+
+```
+GloveboxError
+├── ManifestError          the user must act; never retried
+├── SourceError            the source cannot be used; the user must act
+├── DiscoveryError         the framework could not say which tests there are
+├── SandboxError           infrastructure; carries sandbox_id
+│   ├── SandboxUnavailable     could not be created or reached: worth another try
+│   ├── SandboxLost            vanished while it was in use
+│   └── SandboxRefused         the provider says no and will say no again (key, quota, image)
+├── StoreConflict          a conditional write lost: somebody else was first
+├── NotFound               no such run, test or report
+└── SettingsError          the function's environment is incomplete
+```
+
+The names of the classes that the state machine catches are public: tests/stack compares the two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from glovebox.domain.problem import Problem
+
+
+class GloveboxError(Exception):
+    """Root of every error that Glovebox raises on purpose."""
+
+
+class ManifestError(GloveboxError):
+    """A manifest was refused. `problems` names every fault, not just the first."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+class SourceError(GloveboxError):
+    """The code under test could not be fetched or unpacked; another try would not help."""
+
+
+class DiscoveryError(GloveboxError):
+    """A suite's tests could not be listed. `log` is what the framework printed, bounded."""
+
+    def __init__(self, suite: str, reason: str, log: str = "") -> None:
+        self.suite = suite
+        self.reason = reason
+        self.log = log
+        super().__init__(f"suite {suite!r}: {reason}")
+
+
+class SandboxError(GloveboxError):
+    """The sandbox provider, not the test, is at fault."""
+
+    def __init__(self, reason: str, *, sandbox_id: str | None = None) -> None:
+        self.reason = reason
+        self.sandbox_id = sandbox_id
+        super().__init__(reason)
+
+
+class SandboxUnavailable(SandboxError):
+    """A sandbox could not be created or reached now. Retried with backoff.
+
+    `retry_after_seconds` is the provider's own wish, where it stated one.
+    """
+
+    def __init__(
+        self,
+        reason: str,
+        *,
+        sandbox_id: str | None = None,
+        retry_after_seconds: float | None = None,
+    ) -> None:
+        self.retry_after_seconds = retry_after_seconds
+        super().__init__(reason, sandbox_id=sandbox_id)
+
+
+class SandboxLost(SandboxError):
+    """A sandbox vanished, or stopped answering, while an attempt ran in it."""
+
+
+class SandboxRefused(SandboxError):
+    """The provider refuses for a reason that another try would not change."""
+
+
+class StoreConflict(GloveboxError):
+    """A conditional write lost: the caller reads again and decides."""
+
+
+class NotFound(GloveboxError):
+    """There is no such thing, or not for this caller."""
+
+
+class SettingsError(GloveboxError):
+    """Settings are missing or malformed. `names` lists all of them at once."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self.names = tuple(names)
+        super().__init__("missing or malformed settings: " + ", ".join(self.names))

@@ -1,0 +1,214 @@
+"""The plan of a run: which tests, in which sandboxes, in which batches.
+
+A *group* is the planned tests that share one sandbox (one test under `isolation: test`); a
+*batch* is the groups that one launch message carries; a *round* is one pass over the batches.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from glovebox.domain.keys import test_key
+from glovebox.domain.manifest import Isolation, Suite
+
+MAX_GROUPS_PER_BATCH = 50
+"""Beyond 50 groups a batch saves next to nothing (cost per test falls with 1/n) and a lost
+launcher loses more."""
+MAX_BATCH_WIDTH = 10
+"""Sandboxes that one launcher drives at once: ten keep its process below half a core."""
+LAUNCHER_BUDGET_SECONDS = 780
+"""What a batch may take at worst: the launcher's 900 s less room to start, record and answer."""
+MAX_GROUP_SECONDS = 600
+"""Longest process for several tests together."""
+ATTEMPT_OVERHEAD_SECONDS = 45
+"""Room around a test's own timeout: create, upload, grace, collect, record."""
+
+
+class _Document(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
+
+
+class DiscoveredTest(_Document):
+    """A test as its framework names it."""
+
+    suite: str
+    test_id: str
+    file: str | None = None
+    """Path relative to the source's root."""
+    line: int | None = None
+    """1-based."""
+    selector: str | None = None
+    """What the framework takes to run it, where that is not its id."""
+
+    @property
+    def key(self) -> str:
+        """The test's key within its run."""
+        return test_key(self.suite, self.test_id)
+
+
+class PlannedTest(DiscoveredTest):
+    """A test that the run must account for with exactly one result."""
+
+    cannot_run: str | None = None
+    """Set where the framework could not load it: the result is errored, with this message."""
+
+
+class PlannedAttempt(_Document):
+    """The next attempt at a test, as a batch carries it."""
+
+    test_id: str
+    key: str
+    number: int = Field(ge=1)
+    selector: str | None = None
+    losses: int = 0
+    """Attempts, or turns without one, that infrastructure cost this test so far."""
+
+
+class Group(_Document):
+    """Attempts that share one fresh sandbox."""
+
+    suite: str
+    attempts: tuple[PlannedAttempt, ...]
+
+
+class Batch(_Document):
+    """What one launch message stands for."""
+
+    schema_version: int = 1
+    run_id: str
+    batch_id: str
+    round: int
+    width: int = Field(ge=1)
+    """Sandboxes at once."""
+    deadline_at: float
+    """End of the whole run, seconds since the epoch."""
+    groups: tuple[Group, ...]
+    suites: dict[str, Suite]
+    """The suites that the groups name."""
+    image: str
+    network: bool
+    env: dict[str, str]
+    """The manifest's own environment; a suite's is merged over it."""
+    contexts: dict[str, dict[str, str]] = Field(default_factory=dict)
+    """What discovery learnt and the framework wants back, by suite."""
+    bundle_key: str
+    fail_fast: bool = False
+
+
+class BatchTicket(_Document):
+    """A batch as the Map reads it. Small: the Map's input counts against 256 KiB states."""
+
+    batch_id: str
+    key: str
+    timeout_seconds: int
+    heartbeat_seconds: int
+
+
+class Plan(_Document):
+    """Everything that the run must account for."""
+
+    schema_version: int = 1
+    run_id: str
+    name: str
+    tests: tuple[PlannedTest, ...]
+    contexts: dict[str, dict[str, str]] = Field(default_factory=dict)
+    """What discovery learnt and the framework wants back, by suite."""
+    bundle_key: str
+    parallelism: int
+    """Sandboxes at once that the run will use."""
+
+
+class Round(_Document):
+    """The groups that a round attempts."""
+
+    schema_version: int = 1
+    run_id: str
+    round: int
+    groups: tuple[Group, ...]
+
+
+class RoundAnswer(_Document):
+    """What the state machine learns of a round."""
+
+    round: int
+    batches: int
+    batches_key: str
+    max_concurrency: int = Field(ge=1)
+
+
+def group_tests(tests: Iterable[PlannedTest], suites: dict[str, Suite]) -> tuple[Group, ...]:
+    """First attempts of all tests that can run, grouped by their suite's isolation.
+
+    Order is kept: groups appear in the order of their first test.
+    """
+    members: dict[tuple[str, str], list[PlannedAttempt]] = {}
+    for test in tests:
+        if test.cannot_run is not None:
+            continue
+        attempt = PlannedAttempt(
+            test_id=test.test_id, key=test.key, number=1, selector=test.selector
+        )
+        members.setdefault((test.suite, _cell(test, suites[test.suite])), []).append(attempt)
+    return tuple(
+        Group(suite=suite, attempts=tuple(attempts)) for (suite, _), attempts in members.items()
+    )
+
+
+def _cell(test: PlannedTest, suite: Suite) -> str:
+    if suite.isolation is Isolation.SUITE:
+        return ""
+    if suite.isolation is Isolation.FILE:
+        return test.file or test.test_id
+    return test.key
+
+
+def batch_width(parallelism: int) -> int:
+    """Sandboxes at once in one batch: half of all, so that two launchers overlap and no lane
+    idles between batches, up to what one launcher can drive."""
+    return max(1, min(MAX_BATCH_WIDTH, math.ceil(parallelism / 2)))
+
+
+def concurrent_batches(parallelism: int) -> int:
+    """Batches at once, so that width times this is at most (and nearly) the parallelism."""
+    return max(1, parallelism // batch_width(parallelism))
+
+
+def group_limit_seconds(tests: int, suite: Suite) -> float:
+    """When a group's process is stopped: its tests' timeouts together, but beyond ten minutes
+    only as far as a single test's own timeout goes, so that a launcher can see it through."""
+    return min(suite.timeout * tests, max(suite.timeout, MAX_GROUP_SECONDS))
+
+
+def group_seconds(group: Group, suite: Suite) -> float:
+    """What a group may take at worst, in seconds: its time limit and the overhead."""
+    return group_limit_seconds(len(group.attempts), suite) + ATTEMPT_OVERHEAD_SECONDS
+
+
+def split_batches(
+    groups: Sequence[Group], suites: dict[str, Suite], parallelism: int
+) -> list[list[Group]]:
+    """Cut a round into batches of near-equal worst-case time, order kept within a batch.
+
+    Every batch of more groups than its width fits the launcher's budget at worst; a batch of
+    at most `width` groups runs them side by side.
+    """
+    if not groups:
+        return []
+    width = batch_width(parallelism)
+    longest = max(group_seconds(group, suites[group.suite]) for group in groups)
+    turns = max(1, int(LAUNCHER_BUDGET_SECONDS // longest))
+    fair = math.ceil(len(groups) / concurrent_batches(parallelism))
+    size = max(1, min(MAX_GROUPS_PER_BATCH, turns * width, fair))
+    count = math.ceil(len(groups) / size)
+    # Deal round robin: neighbours tend to be alike, so slow files spread over the batches.
+    return [list(groups[index::count]) for index in range(count)]
+
+
+def batch_timeout_seconds(groups: Sequence[Group], suites: dict[str, Suite], width: int) -> int:
+    """What a batch may take at worst, in whole seconds: list scheduling on `width` lanes never
+    takes longer than total/width plus the longest (Graham 1966)."""
+    seconds = [group_seconds(group, suites[group.suite]) for group in groups]
+    return math.ceil(sum(seconds) / width + max(seconds))

@@ -1,0 +1,43 @@
+"""A run, as the ledger keeps it."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict
+
+from glovebox.domain.outcome import Conclusion, RunState, StopReason
+
+
+class Run(BaseModel):
+    """One run of one manifest. Times are seconds since the epoch."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
+
+    run_id: str
+    name: str
+    state: RunState = RunState.ACCEPTED
+    conclusion: Conclusion | None = None
+    """Set exactly when the state is finished."""
+    message: str | None = None
+    """Why the run ended as it did, where its tests do not say."""
+    door: str
+    """Which door it came through: `s3` or `api`."""
+    created_at: float
+    started_at: float | None = None
+    finished_at: float | None = None
+    deadline_at: float | None = None
+    """When the manifest's timeout is over."""
+    parallelism_asked: int
+    parallelism: int | None = None
+    """Sandboxes at once, after the stack's own limit."""
+    total: int | None = None
+    """Tests of the plan."""
+    summary: dict[str, int] | None = None
+    """The report's counts, once finished."""
+    stop_reason: StopReason | None = None
+    """Why no further attempt is launched."""
+    schema_version: int = 1
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether nothing of this run can change any more."""
+        return self.state is RunState.FINISHED

@@ -1,0 +1,69 @@
+"""What Glovebox asks of a test framework."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import resources
+from typing import Protocol
+
+from glovebox.domain.evidence import Evidence, FrameworkRecord
+from glovebox.domain.manifest import Suite
+from glovebox.domain.plan import DiscoveredTest, PlannedAttempt
+
+FOLDER = "\0folder"
+"""Stands for the process's own folder in the sandbox, where its files are delivered. No
+argument can hold a NUL, so nobody's text is mistaken for it."""
+NONCE = "\0nonce"
+"""Stands for the attempt's nonce."""
+
+
+@dataclass(frozen=True)
+class Command:
+    """One process to run in a sandbox. Test ids are in `argv` or `files`, as data.
+
+    `FOLDER` and `NONCE` in `argv` and `results` are filled in at launch.
+    """
+
+    argv: Sequence[str]
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    """Name to content."""
+    results: Mapping[str, str] = field(default_factory=dict)
+    """Name to path, relative to the source's root unless it starts with `FOLDER`: what to
+    collect when the process has ended."""
+
+
+@dataclass(frozen=True)
+class Discovery:
+    """What a framework found in a source."""
+
+    tests: Sequence[DiscoveredTest] = ()
+    broken: Mapping[str, str] = field(default_factory=dict)
+    """Id of what could not be loaded, to the reason."""
+    context: Mapping[str, str] = field(default_factory=dict)
+    """What the framework wants back with every command that it makes for this suite."""
+
+
+class Framework(Protocol):
+    """A test framework, as Glovebox sees it. Implementations hold no state."""
+
+    def discover_command(self, suite: Suite) -> Command | None:
+        """The process that lists the suite's tests; None where the manifest lists them."""
+
+    def read_discovery(self, suite: Suite, evidence: Evidence | None, nonce: str) -> Discovery:
+        """What the process found. Raises DiscoveryError where its answer proves nothing."""
+
+    def run_command(
+        self, suite: Suite, attempts: Sequence[PlannedAttempt], context: Mapping[str, str]
+    ) -> Command:
+        """The process that runs exactly these tests."""
+
+    def read_record(
+        self, suite: Suite, attempts: Sequence[PlannedAttempt], evidence: Evidence
+    ) -> FrameworkRecord:
+        """What the framework recorded. Never raises: what cannot be read is a problem in it."""
+
+
+def payload(name: str) -> bytes:
+    """A file that travels into sandboxes, from the `payload` folder."""
+    return resources.files("glovebox.frameworks.payload").joinpath(name).read_bytes()

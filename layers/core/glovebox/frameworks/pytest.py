@@ -1,0 +1,175 @@
+"""pytest: exact ids, one process per group, a witness plugin instead of parsed output.
+
+`--collect-only -q` is no stable interface (its output changes with `addopts`), and JUnit XML
+loses the ids, so `payload/glovebox_pytest.py` reports both from pytest's own hooks.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+
+from glovebox.domain.errors import DiscoveryError
+from glovebox.domain.evidence import Evidence, FrameworkRecord, TestEvidence
+from glovebox.domain.manifest import Suite
+from glovebox.domain.outcome import Outcome
+from glovebox.domain.plan import DiscoveredTest, PlannedAttempt
+from glovebox.frameworks.contract import FOLDER, NONCE, Command, Discovery, payload
+from glovebox.frameworks.json_lines import read_lines
+
+RECORD = "record.jsonl"
+WITNESS = "glovebox_pytest.py"
+SELECTORS = "selectors.json"
+EXIT_NO_TESTS = 5
+EXIT_BROKEN_COLLECTION = 2
+
+
+class PytestFramework:
+    """pytest 6 and later, as installed in the sandbox's image."""
+
+    def discover_command(self, suite: Suite) -> Command | None:
+        if suite.tests:
+            return None
+        return _command("discover", suite.paths)
+
+    def read_discovery(self, suite: Suite, evidence: Evidence | None, nonce: str) -> Discovery:
+        if evidence is None:
+            return Discovery([_listed(suite, test_id) for test_id in suite.tests or ()])
+        log = evidence.log.decode(errors="replace")
+        if evidence.timed_out:
+            raise DiscoveryError(suite.name, "listing the tests took too long", log)
+        lines = _trusted_lines(suite, evidence, nonce)
+        context: dict[str, str] = {}
+        tests: list[DiscoveredTest] = []
+        broken: dict[str, str] = {}
+        for line in lines:
+            if line.get("kind") == "session":
+                context = {
+                    k: v for k in ("rootdir", "inifile") if isinstance(v := line.get(k), str)
+                }
+            elif line.get("kind") == "test":
+                tests.append(_discovered(suite, line))
+            elif line.get("kind") == "collection_error":
+                broken[str(line.get("id") or suite.name)] = str(line.get("message", ""))
+        if evidence.exit_code not in (0, EXIT_NO_TESTS) and not broken:
+            code = evidence.exit_code
+            raise DiscoveryError(suite.name, f"pytest could not collect (exit code {code})", log)
+        return Discovery(_unique(suite, tests, log), broken, context)
+
+    def run_command(
+        self, suite: Suite, attempts: Sequence[PlannedAttempt], context: Mapping[str, str]
+    ) -> Command:
+        selectors = [attempt.selector or attempt.test_id for attempt in attempts]
+        # Without these, pytest would look for both anew, from the arguments that it is given,
+        # and ids count from the root folder.
+        options = [f"--rootdir={context.get('rootdir', '.')}"]
+        if "inifile" in context:
+            options.append(f"--config-file={context['inifile']}")
+        return _command("run", selectors, *options, "-p", "no:cacheprovider")
+
+    def read_record(
+        self, suite: Suite, attempts: Sequence[PlannedAttempt], evidence: Evidence
+    ) -> FrameworkRecord:
+        content = evidence.files.get(RECORD)
+        if content is None:
+            return FrameworkRecord(None, complete=False, exit_code=None)
+        lines: list[dict[str, object]] = []
+        problem = None
+        try:
+            lines.extend(read_lines(content))
+        except ValueError as error:
+            problem = str(error)
+        return _record(lines, problem)
+
+
+def _command(mode: str, selectors: Iterable[str], *options: str) -> Command:
+    return Command(
+        argv=(
+            "python3",
+            f"{FOLDER}/{WITNESS}",
+            mode,
+            f"{FOLDER}/{RECORD}",
+            NONCE,
+            f"{FOLDER}/{SELECTORS}",
+            *options,
+            *(("--collect-only", "-q") if mode == "discover" else ()),
+        ),
+        files={WITNESS: payload(WITNESS), SELECTORS: json.dumps(list(selectors)).encode()},
+        results={RECORD: f"{FOLDER}/{RECORD}"},
+    )
+
+
+def _trusted_lines(suite: Suite, evidence: Evidence, nonce: str) -> list[dict[str, object]]:
+    log = evidence.log.decode(errors="replace")
+    try:
+        lines = list(read_lines(evidence.files.get(RECORD, b"")))
+    except ValueError as error:
+        raise DiscoveryError(suite.name, str(error), log) from error
+    if evidence.nonce != nonce or any(line.get("nonce") != nonce for line in lines):
+        raise DiscoveryError(suite.name, "the list of tests does not carry its nonce", log)
+    if not lines or lines[-1].get("kind") != "end":
+        reason = f"pytest ended before it had listed the tests (exit code {evidence.exit_code})"
+        raise DiscoveryError(suite.name, reason, log)
+    if lines[-1].get("exit_code") != evidence.exit_code:
+        raise DiscoveryError(suite.name, "pytest's exit code is not the process's", log)
+    return lines
+
+
+def _listed(suite: Suite, test_id: str) -> DiscoveredTest:
+    return DiscoveredTest(suite=suite.name, test_id=test_id, file=test_id.partition("::")[0])
+
+
+def _discovered(suite: Suite, line: Mapping[str, object]) -> DiscoveredTest:
+    test_id, selector = str(line.get("id")), line.get("selector")
+    file, number = line.get("file"), line.get("line")
+    return DiscoveredTest(
+        suite=suite.name,
+        test_id=test_id,
+        file=file if isinstance(file, str) else None,
+        line=number if isinstance(number, int) and number > 0 else None,
+        selector=selector if isinstance(selector, str) and selector != test_id else None,
+    )
+
+
+def _unique(suite: Suite, tests: Sequence[DiscoveredTest], log: str) -> list[DiscoveredTest]:
+    """pytest lists a test once for every argument that holds it; two that share an id and not
+    a place cannot be told apart, and a result could not be either's."""
+    by_id: dict[str, DiscoveredTest] = {}
+    for test in tests:
+        known = by_id.setdefault(test.test_id, test)
+        if known != test:
+            raise DiscoveryError(suite.name, f"two tests share the id {test.test_id!r}", log)
+    return list(by_id.values())
+
+
+def _record(lines: Sequence[Mapping[str, object]], problem: str | None) -> FrameworkRecord:
+    nonces = {line.get("nonce") for line in lines}
+    nonce = nonces.pop() if len(nonces) == 1 else None
+    last = lines[-1] if lines else {}
+    complete = problem is None and last.get("kind") == "end"
+    code = last.get("exit_code")
+    errors = [str(line.get("message")) for line in lines if line.get("kind") == "collection_error"]
+    if errors and problem is None:
+        problem = "pytest could not load it: " + errors[0]
+    return FrameworkRecord(
+        nonce=nonce if isinstance(nonce, str) else None,
+        complete=complete,
+        exit_code=code if complete and isinstance(code, int) else None,
+        tests=[_evidence(line) for line in lines if line.get("kind") == "result"],
+        problem=problem,
+    )
+
+
+def _evidence(line: Mapping[str, object]) -> TestEvidence:
+    outcomes: dict[object, Outcome] = {
+        "passed": Outcome.PASSED,
+        "failed": Outcome.FAILED,
+        "skipped": Outcome.SKIPPED,
+    }
+    duration, message = line.get("duration"), line.get("message")
+    return TestEvidence(
+        test_id=str(line.get("id")),
+        outcome=outcomes.get(line.get("outcome"), Outcome.ERRORED),
+        duration_seconds=float(duration) if isinstance(duration, (int, float)) else None,
+        message=message if isinstance(message, str) else None,
+    )

@@ -1,0 +1,180 @@
+"""The outside world, as the use cases see it. One adapter and one fake stand behind each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Protocol
+
+from glovebox.domain.attempt import Attempt
+from glovebox.domain.run import Run
+
+
+@dataclass(frozen=True)
+class SandboxRequest:
+    """What a sandbox must be."""
+
+    image: str
+    network: bool
+    ttl_seconds: int
+    """When the provider ends it whatever we do."""
+
+
+@dataclass(frozen=True)
+class CommandAnswer:
+    """What a command in a sandbox answered. All of it is untrusted."""
+
+    exit_code: int | None
+    """None where the provider did not say: never to be read as 0."""
+    stdout: str
+    stderr: str
+
+
+class Sandbox(Protocol):
+    """A live sandbox. Every method raises SandboxUnavailable or SandboxLost."""
+
+    @property
+    def sandbox_id(self) -> str:
+        """The provider's id."""
+
+    def upload(self, path: str, content: bytes) -> None:
+        """Write a file."""
+
+    def run(self, command: str, *, env: Mapping[str, str], timeout_seconds: float) -> CommandAnswer:
+        """Run a bash command. May be posted more than once: the command must bear it."""
+
+    def download(self, path: str, *, limit: int) -> bytes:
+        """Read a file of at most `limit` bytes; a longer one raises SandboxLost."""
+
+
+class Sandboxes(Protocol):
+    """The sandbox provider."""
+
+    def create(self, request: SandboxRequest) -> Sandbox:
+        """Create a sandbox and wait until it answers.
+
+        Raises SandboxUnavailable (another try makes sense) or SandboxRefused (it does not).
+        """
+
+    def attach(self, sandbox_id: str) -> Sandbox:
+        """Go on with a sandbox that somebody else created. Raises SandboxLost if it is gone."""
+
+    def kill(self, sandbox_id: str) -> None:
+        """End a sandbox; one that is gone already is no error. Raises SandboxUnavailable."""
+
+
+class Claim(StrEnum):
+    """What came of claiming a batch."""
+
+    OURS = "ours"
+    HELD = "held"
+    """Another launcher holds it."""
+    DONE = "done"
+    """It was driven to its end before."""
+
+
+class Runs(Protocol):
+    """The ledger: runs, claims and attempts. Every write is conditional where it could race."""
+
+    def create_run(self, run: Run) -> None:
+        """Write a new run. Raises StoreConflict if its id exists."""
+
+    def run(self, run_id: str) -> Run:
+        """Read a run, consistently. Raises NotFound."""
+
+    def update_run(self, run_id: str, **changes: Any) -> Run:
+        """Change fields of a run that is not finished. Raises StoreConflict if it is."""
+
+    def request_stop(self, run_id: str, reason: str) -> Run:
+        """Note why the run stops launching; the first reason stays. Finished runs are left."""
+
+    def list_runs(self, *, limit: int, cursor: str | None) -> tuple[Sequence[Run], str | None]:
+        """Runs, newest first, and where to go on."""
+
+    def open_runs(self) -> Iterator[Run]:
+        """All runs that are not finished."""
+
+    def previous_conclusion(self, run: Run) -> str | None:
+        """How the last finished run of that name, other than this one, ended."""
+
+    def note_conclusion(self, run: Run) -> None:
+        """Remember a finished run as the last of its name, unless a later one was noted."""
+
+    def claim_batch(self, run_id: str, batch_id: str, owner: str, lease_seconds: float) -> Claim:
+        """Take a batch, if nobody holds it or the holder's lease is over."""
+
+    def finish_batch(self, run_id: str, batch_id: str, owner: str) -> None:
+        """Mark a batch as driven to its end."""
+
+    def open_attempts(self, attempts: Sequence[Attempt]) -> None:
+        """Write attempts that start now, all or none. Raises StoreConflict if one exists."""
+
+    def close_attempts(self, attempts: Sequence[Attempt]) -> None:
+        """Record outcomes, all or none. Raises StoreConflict if one has an outcome already."""
+
+    def attempts(self, run_id: str) -> Iterator[Attempt]:
+        """All attempts of a run, consistently, every page."""
+
+    def attempts_of_test(self, run_id: str, key: str) -> Sequence[Attempt]:
+        """The attempts at one test, in order of their number."""
+
+    def attempts_changed_since(
+        self, run_id: str, changed_at: float, limit: int
+    ) -> Sequence[Attempt]:
+        """Attempts written at or after a time (epoch seconds), oldest change first."""
+
+
+class Artifacts(Protocol):
+    """The data bucket."""
+
+    def put(self, key: str, content: bytes, content_type: str) -> None:
+        """Write an object, replacing what is there."""
+
+    def get(self, key: str, *, limit: int) -> bytes:
+        """Read an object of at most `limit` bytes. Raises NotFound; SourceError if longer."""
+
+    def download_url(self, key: str, *, expires_in_seconds: int) -> str:
+        """A presigned URL that serves the object as an attachment."""
+
+    def upload_url(self, key: str, *, expires_in_seconds: int) -> str:
+        """A presigned URL that takes the object by PUT."""
+
+    def uri(self, key: str) -> str:
+        """The object as `s3://bucket/key`."""
+
+    def get_uri(self, uri: str, *, limit: int) -> bytes:
+        """Read `s3://bucket/key`. Raises NotFound; SourceError if longer or not allowed."""
+
+
+class Workflow(Protocol):
+    """The state machine."""
+
+    def start(self, run_id: str) -> None:
+        """Start a run's execution; one that was started before is no error."""
+
+    def is_driven(self, run_id: str) -> bool:
+        """Whether the run's execution is under way."""
+
+    def succeed(self, token: str) -> None:
+        """Answer a task token. A token that nobody waits for any more is no error."""
+
+    def heartbeat(self, token: str) -> bool:
+        """Say that the batch is alive; False where nobody waits for it any more."""
+
+
+class Clock(Protocol):
+    """Time."""
+
+    def now(self) -> float:
+        """Seconds since the epoch."""
+
+    def monotonic(self) -> float:
+        """Seconds on a clock that never steps back."""
+
+    def sleep(self, seconds: float) -> None:
+        """Wait."""
+
+
+NewToken = Callable[[], str]
+"""Makes an unguessable word of 32 hex digits: nonces, owners, keys."""

@@ -1,0 +1,79 @@
+"""Accept a manifest: check it, write the run, start the state machine under the run's id."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from glovebox.domain import keys
+from glovebox.domain.errors import ManifestError, StoreConflict
+from glovebox.domain.manifest import Manifest
+from glovebox.domain.manifest_text import load_manifest
+from glovebox.domain.outcome import Conclusion, RunState
+from glovebox.domain.release import beyond_this_release
+from glovebox.domain.run import Run
+from glovebox.ports import Artifacts, Clock, Runs, Workflow
+from glovebox.usecases.rounds import JSON_TYPE
+from glovebox.usecases.source import archive_files
+
+REJECTED_NAME = "rejected"
+_REASON_CHARACTERS = 20_000
+
+
+@dataclass
+class AcceptManifest:
+    """Every door ends here. Repeating a door's call with the same run id changes nothing."""
+
+    runs: Runs
+    artifacts: Artifacts
+    workflow: Workflow
+    clock: Clock
+
+    def __call__(self, text: bytes | str, *, file: str, run_id: str, door: str) -> Run:
+        """Accept the manifest as a run. Raises ManifestError, and then nothing has started."""
+        manifest = load_manifest(text, file=file)
+        problems = beyond_this_release(manifest, file)
+        if problems:
+            raise ManifestError(problems)
+        run = Run(
+            run_id=run_id,
+            name=manifest.name,
+            door=door,
+            created_at=self.clock.now(),
+            parallelism_asked=manifest.parallelism,
+        )
+        self._store(run_id, manifest)
+        try:
+            self.runs.create_run(run)
+        except StoreConflict:
+            run = self.runs.run(run_id)
+        if not run.is_finished:
+            self.workflow.start(run_id)
+        return run
+
+    def _store(self, run_id: str, manifest: Manifest) -> None:
+        """Before the run exists, so that whoever drives it finds everything."""
+        if manifest.source.inline is not None:
+            archive = archive_files(manifest.source.inline.files)
+            self.artifacts.put(keys.inline_source_key(run_id), archive, "application/gzip")
+        content = manifest.to_json().encode()
+        self.artifacts.put(keys.manifest_key(run_id), content, JSON_TYPE)
+
+    def reject(self, error: ManifestError, *, run_id: str, door: str) -> Run:
+        """Keep a refused manifest on record, where nobody waits for an answer."""
+        now = self.clock.now()
+        run = Run(
+            run_id=run_id,
+            name=REJECTED_NAME,
+            state=RunState.FINISHED,
+            conclusion=Conclusion.REJECTED,
+            message=str(error)[:_REASON_CHARACTERS],
+            door=door,
+            created_at=now,
+            finished_at=now,
+            parallelism_asked=1,
+        )
+        try:
+            self.runs.create_run(run)
+        except StoreConflict:
+            return self.runs.run(run_id)
+        return run

@@ -1,0 +1,136 @@
+"""What the API tells of runs while they are under way and after."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from glovebox.domain import keys
+from glovebox.domain.attempt import Attempt
+from glovebox.domain.errors import NotFound
+from glovebox.domain.log import Log
+from glovebox.domain.moment import to_epoch_seconds, to_timestamp
+from glovebox.domain.outcome import StopReason
+from glovebox.domain.run import Run
+from glovebox.ports import Artifacts, Runs
+from glovebox.usecases.reduce import JUNIT_XML, REPORT_JSON
+
+CHANGES_PER_PAGE = 500
+OVERLAP_SECONDS = 2.0
+"""Launchers' clocks differ a little, and a write may arrive after a later one: every page
+starts this much before the last. A client that has seen a change drops it."""
+URL_SECONDS = 900
+REPORT_FILES = {"json": REPORT_JSON, "junit": JUNIT_XML}
+
+
+@dataclass
+class RunAccount:
+    """Reads the ledger for the outside. Every method raises NotFound for an unknown run."""
+
+    runs: Runs
+    artifacts: Artifacts
+
+    def run(self, run_id: str) -> dict[str, Any]:
+        """One run."""
+        return _run_document(self.runs.run(run_id))
+
+    def list(self, limit: int, cursor: str | None) -> dict[str, Any]:
+        """Runs, newest first."""
+        runs, following = self.runs.list_runs(limit=limit, cursor=cursor)
+        return {"runs": [_run_document(run) for run in runs], "next": following}
+
+    def changes(self, run_id: str, since: str | None) -> dict[str, Any]:
+        """Attempts that changed since a cursor, oldest change first, and the next cursor.
+
+        Raises ValueError for a cursor that this did not hand out.
+        """
+        self.runs.run(run_id)
+        after = to_epoch_seconds(since) if since else 0.0
+        found = self.runs.attempts_changed_since(
+            run_id, max(0.0, after - OVERLAP_SECONDS), CHANGES_PER_PAGE
+        )
+        newest = max([after, *(attempt.changed_at for attempt in found)])
+        if len(found) == CHANGES_PER_PAGE:
+            # A full page overlaps less, or a burst within the overlap would never be passed.
+            newest += OVERLAP_SECONDS
+        return {
+            "attempts": [_change_document(attempt) for attempt in found],
+            "cursor": to_timestamp(newest),
+        }
+
+    def test(self, run_id: str, key: str) -> dict[str, Any]:
+        """All attempts at one test, with their logs."""
+        attempts = self.runs.attempts_of_test(run_id, key)
+        if not attempts:
+            message = f"no attempt at a test {key} in run {run_id}"
+            raise NotFound(message)
+        first = attempts[0]
+        return {
+            "suite": first.suite,
+            "test_id": first.test_id,
+            "key": key,
+            "attempts": [self._attempt_document(attempt) for attempt in attempts],
+        }
+
+    def report_url(self, run_id: str, file_format: str) -> dict[str, Any]:
+        """Where to fetch a report. Raises KeyError for an unknown format."""
+        file_name = REPORT_FILES[file_format]
+        run = self.runs.run(run_id)
+        if not run.is_finished or run.summary is None:
+            message = f"run {run_id} has no report"
+            raise ReportNotReady(message)
+        key = keys.report_key(run_id, file_name)
+        return {
+            "url": self.artifacts.download_url(key, expires_in_seconds=URL_SECONDS),
+            "expires_in_seconds": URL_SECONDS,
+        }
+
+    def cancel(self, run_id: str) -> dict[str, Any]:
+        """Ask a run to stop. Asking again, or after its end, changes nothing."""
+        return _run_document(self.runs.request_stop(run_id, StopReason.CANCELLED))
+
+    def _attempt_document(self, attempt: Attempt) -> dict[str, Any]:
+        document = attempt.model_dump(mode="json", exclude={"log", "run_id", "suite", "test_id"})
+        document["log"] = self._log_document(attempt.log)
+        return document
+
+    def _log_document(self, log: Log | None) -> dict[str, Any] | None:
+        if log is None:
+            return None
+        url = None
+        if log.key is not None:
+            url = self.artifacts.download_url(log.key, expires_in_seconds=URL_SECONDS)
+        return {"text": log.text, "url": url, "bytes": log.bytes, "truncated": log.truncated}
+
+
+class ReportNotReady(NotFound):
+    """The run exists and has no report yet, or was refused and never will have one."""
+
+
+def _run_document(run: Run) -> dict[str, Any]:
+    times = ("created_at", "started_at", "finished_at", "deadline_at")
+    document = run.model_dump(mode="json", exclude={"stop_reason", *times})
+    for name in times:
+        value = getattr(run, name)
+        document[name] = None if value is None else to_timestamp(value)
+    if not run.is_finished:
+        # Known inside from the moment that the end begins; outside, an end is an end.
+        document["finished_at"] = None
+    document["cancel_requested"] = run.stop_reason is StopReason.CANCELLED
+    return document
+
+
+def _change_document(attempt: Attempt) -> dict[str, Any]:
+    return {
+        "suite": attempt.suite,
+        "test_id": attempt.test_id,
+        "key": attempt.key,
+        "number": attempt.number,
+        "state": attempt.state.value,
+        "outcome": attempt.outcome,
+        "duration_seconds": attempt.duration_seconds,
+        "message": attempt.message,
+        "sandbox_id": attempt.sandbox_id,
+        "started_at": None if attempt.started_at is None else to_timestamp(attempt.started_at),
+        "changed_at": to_timestamp(attempt.changed_at),
+    }

@@ -1,0 +1,329 @@
+"""One fake per port. tests/contract holds each to the same suite as the real thing."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+import subprocess
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from glovebox.domain.attempt import Attempt
+from glovebox.domain.errors import (
+    NotFound,
+    SandboxError,
+    SandboxLost,
+    SandboxUnavailable,
+    SourceError,
+    StoreConflict,
+)
+from glovebox.domain.run import Run
+from glovebox.ports import Claim, CommandAnswer, SandboxRequest
+
+
+class FakeClock:
+    """A clock that moves only when somebody sleeps or a test moves it."""
+
+    def __init__(self, now: float = 1_800_000_000.0) -> None:
+        self.time = now
+        self._monotonic = 0.0
+        self.slept: list[float] = []
+
+    def now(self) -> float:
+        return self.time
+
+    def monotonic(self) -> float:
+        return self._monotonic
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.advance(seconds)
+
+    def advance(self, seconds: float) -> None:
+        self.time += seconds
+        self._monotonic += seconds
+
+
+class RealClock:
+    """The machine's clock, for tests that run processes."""
+
+    def now(self) -> float:
+        return time.time()
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        time.sleep(min(seconds, 0.01))
+
+
+class FolderSandbox:
+    """A folder in place of a sandbox: commands really run, and nothing is isolated."""
+
+    def __init__(self, sandbox_id: str, folder: Path) -> None:
+        self._sandbox_id = sandbox_id
+        self.folder = folder
+        self.dead = False
+        self.uploads = 0
+        self.commands = 0
+
+    @property
+    def sandbox_id(self) -> str:
+        return self._sandbox_id
+
+    def _path(self, path: str) -> Path:
+        return self.folder / path.removeprefix("/workspace/")
+
+    def _alive(self) -> None:
+        if self.dead:
+            message = "killed"
+            raise SandboxLost(message, sandbox_id=self.sandbox_id)
+
+    def upload(self, path: str, content: bytes) -> None:
+        self._alive()
+        self.uploads += 1
+        self._path(path).write_bytes(content)
+
+    def run(
+        self, command: str, *, env: Mapping[str, str], timeout_seconds: float
+    ) -> CommandAnswer:
+        self._alive()
+        self.commands += 1
+        # The scripts name /workspace; in here it is this folder.
+        for name in ("launch.sh", "supervise.sh"):
+            command = command.replace(name, name)
+        script = command.replace("/workspace", str(self.folder))
+        script = script.replace(
+            'setsid bash "$dir/supervise.sh"',
+            f'sed -i "s#/workspace#{self.folder}#g" "$dir/supervise.sh" "$dir/argv" '
+            f'"$dir/results"; setsid bash "$dir/supervise.sh"',
+        )
+        own = {name: value.replace("/workspace", str(self.folder)) for name, value in env.items()}
+        done = subprocess.run(
+            ["bash", "-c", script],
+            capture_output=True,
+            env={"PATH": "/usr/local/bin:/usr/bin:/bin", **own, "TMPDIR": str(self.folder)},
+            timeout=timeout_seconds,
+            check=False,
+        )
+        self._alive()
+        return CommandAnswer(done.returncode, done.stdout.decode(), done.stderr.decode())
+
+    def download(self, path: str, *, limit: int) -> bytes:
+        self._alive()
+        try:
+            content = self._path(path).read_bytes()
+        except FileNotFoundError as error:
+            raise SandboxLost(str(error), sandbox_id=self.sandbox_id) from error
+        if len(content) > limit:
+            message = "too long"
+            raise SandboxLost(message, sandbox_id=self.sandbox_id)
+        return content
+
+
+class FolderSandboxes:
+    """Hands out folders. `failures` are raised first, one a creation."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._numbers = itertools.count(1)
+        self.failures: list[SandboxError] = []
+        self.live: dict[str, FolderSandbox] = {}
+        self.requests: list[SandboxRequest] = []
+        self.killed: list[str] = []
+        self.gone = False
+
+    def create(self, request: SandboxRequest) -> FolderSandbox:
+        self.requests.append(request)
+        if self.gone:
+            message = "connection refused"
+            raise SandboxUnavailable(message)
+        if self.failures:
+            raise self.failures.pop(0)
+        sandbox_id = f"sb-{next(self._numbers)}"
+        folder = self._root / sandbox_id
+        folder.mkdir(parents=True)
+        self.live[sandbox_id] = FolderSandbox(sandbox_id, folder)
+        return self.live[sandbox_id]
+
+    def attach(self, sandbox_id: str) -> FolderSandbox:
+        if sandbox_id not in self.live:
+            message = "gone"
+            raise SandboxLost(message, sandbox_id=sandbox_id)
+        return self.live[sandbox_id]
+
+    def kill(self, sandbox_id: str) -> None:
+        self.killed.append(sandbox_id)
+        sandbox = self.live.pop(sandbox_id, None)
+        if sandbox is not None:
+            sandbox.dead = True
+            shutil.rmtree(sandbox.folder, ignore_errors=True)
+
+
+class MemoryRuns:
+    """The ledger in dictionaries."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._runs: dict[str, Run] = {}
+        self._attempts: dict[tuple[str, str, int], Attempt] = {}
+        self._batches: dict[tuple[str, str], tuple[str, str, float]] = {}
+        self._names: dict[str, tuple[str, str | None, str | None, float]] = {}
+
+    def create_run(self, run: Run) -> None:
+        with self._lock:
+            if run.run_id in self._runs:
+                raise StoreConflict(run.run_id)
+            self._runs[run.run_id] = run
+
+    def run(self, run_id: str) -> Run:
+        try:
+            return self._runs[run_id]
+        except KeyError:
+            raise NotFound(run_id) from None
+
+    def update_run(self, run_id: str, **changes: Any) -> Run:
+        with self._lock:
+            run = self.run(run_id)
+            if run.is_finished:
+                raise StoreConflict(run_id)
+            self._runs[run_id] = Run.model_validate({**run.model_dump(), **changes})
+            return self._runs[run_id]
+
+    def request_stop(self, run_id: str, reason: str) -> Run:
+        with self._lock:
+            run = self.run(run_id)
+            if run.is_finished or run.stop_reason is not None:
+                return run
+            return self.update_run(run_id, stop_reason=reason)
+
+    def list_runs(self, *, limit: int, cursor: str | None) -> tuple[Sequence[Run], str | None]:
+        newest = sorted(self._runs.values(), key=lambda run: run.created_at, reverse=True)
+        start = int(cursor) if cursor else 0
+        page = newest[start : start + limit]
+        return page, str(start + limit) if start + limit < len(newest) else None
+
+    def open_runs(self) -> Iterator[Run]:
+        return iter([run for run in self._runs.values() if not run.is_finished])
+
+    def previous_conclusion(self, run: Run) -> str | None:
+        last_id, conclusion, previous, _ = self._names.get(run.name, ("", None, None, 0.0))
+        return previous if last_id == run.run_id else conclusion
+
+    def note_conclusion(self, run: Run) -> None:
+        last_id, conclusion, _, finished_at = self._names.get(run.name, ("", None, None, 0.0))
+        if last_id != run.run_id and finished_at <= (run.finished_at or 0.0):
+            own = run.conclusion.value if run.conclusion else None
+            self._names[run.name] = (run.run_id, own, conclusion, run.finished_at or 0.0)
+
+    def claim_batch(self, run_id: str, batch_id: str, owner: str, lease_seconds: float) -> Claim:
+        with self._lock:
+            state, _, ends_at = self._batches.get((run_id, batch_id), ("free", "", 0.0))
+            if state == "done":
+                return Claim.DONE
+            if state == "held" and ends_at > time.time():
+                return Claim.HELD
+            self._batches[run_id, batch_id] = ("held", owner, time.time() + lease_seconds)
+            return Claim.OURS
+
+    def finish_batch(self, run_id: str, batch_id: str, owner: str) -> None:
+        with self._lock:
+            _, holder, ends_at = self._batches[run_id, batch_id]
+            if holder == owner:
+                self._batches[run_id, batch_id] = ("done", owner, ends_at)
+
+    def open_attempts(self, attempts: Sequence[Attempt]) -> None:
+        with self._lock:
+            if any((a.run_id, a.key, a.number) in self._attempts for a in attempts):
+                raise StoreConflict
+            self._attempts.update({(a.run_id, a.key, a.number): a for a in attempts})
+
+    def close_attempts(self, attempts: Sequence[Attempt]) -> None:
+        with self._lock:
+            for attempt in attempts:
+                known = self._attempts.get((attempt.run_id, attempt.key, attempt.number))
+                if known is None or known.outcome is not None:
+                    raise StoreConflict
+            self._attempts.update({(a.run_id, a.key, a.number): a for a in attempts})
+
+    def attempts(self, run_id: str) -> Iterator[Attempt]:
+        return iter([a for a in self._attempts.values() if a.run_id == run_id])
+
+    def attempts_of_test(self, run_id: str, key: str) -> Sequence[Attempt]:
+        return sorted(
+            (a for a in self.attempts(run_id) if a.key == key), key=lambda a: a.number
+        )
+
+    def attempts_changed_since(
+        self, run_id: str, changed_at: float, limit: int
+    ) -> Sequence[Attempt]:
+        changed = [a for a in self.attempts(run_id) if a.changed_at >= changed_at]
+        return sorted(changed, key=lambda a: a.changed_at)[:limit]
+
+
+class MemoryArtifacts:
+    """The data bucket in a dictionary."""
+
+    bucket = "data"
+
+    def __init__(self) -> None:
+        self.objects: dict[str, bytes] = {}
+
+    def put(self, key: str, content: bytes, content_type: str) -> None:
+        self.objects[key] = content
+
+    def get(self, key: str, *, limit: int) -> bytes:
+        if key not in self.objects:
+            raise NotFound(key)
+        if len(self.objects[key]) > limit:
+            raise SourceError(key)
+        return self.objects[key]
+
+    def get_uri(self, uri: str, *, limit: int) -> bytes:
+        bucket, _, key = uri.removeprefix("s3://").partition("/")
+        if bucket != self.bucket or key not in self.objects:
+            raise SourceError(uri)
+        return self.get(key, limit=limit)
+
+    def download_url(self, key: str, *, expires_in_seconds: int) -> str:
+        return f"https://data/{key}?for={expires_in_seconds}"
+
+    def upload_url(self, key: str, *, expires_in_seconds: int) -> str:
+        return f"https://data/{key}?put&for={expires_in_seconds}"
+
+    def uri(self, key: str) -> str:
+        return f"s3://{self.bucket}/{key}"
+
+
+class MemoryWorkflow:
+    """Remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.started: list[str] = []
+        self.answered: list[str] = []
+        self.beats: list[str] = []
+        self.driven: set[str] = set()
+
+    def start(self, run_id: str) -> None:
+        if run_id not in self.started:
+            self.started.append(run_id)
+            self.driven.add(run_id)
+
+    def is_driven(self, run_id: str) -> bool:
+        return run_id in self.driven
+
+    def succeed(self, token: str) -> None:
+        self.answered.append(token)
+
+    def heartbeat(self, token: str) -> bool:
+        self.beats.append(token)
+        return token not in self.answered
+
+
+def token_maker() -> Any:
+    """Tokens that differ and repeat from test to test."""
+    numbers = itertools.count(1)
+    return lambda: f"{next(numbers):032x}"
