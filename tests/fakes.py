@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import shutil
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,6 +23,10 @@ from glovebox.domain.errors import (
 )
 from glovebox.domain.run import Run
 from glovebox.ports import Claim, CommandAnswer, SandboxRequest
+
+
+_PATH = f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin"
+"""With this interpreter's pytest in it."""
 
 
 class FakeClock:
@@ -93,8 +98,6 @@ class FolderSandbox:
         self._alive()
         self.commands += 1
         # The scripts name /workspace; in here it is this folder.
-        for name in ("launch.sh", "supervise.sh"):
-            command = command.replace(name, name)
         script = command.replace("/workspace", str(self.folder))
         script = script.replace(
             'setsid bash "$dir/supervise.sh"',
@@ -105,7 +108,7 @@ class FolderSandbox:
         done = subprocess.run(
             ["bash", "-c", script],
             capture_output=True,
-            env={"PATH": "/usr/local/bin:/usr/bin:/bin", **own, "TMPDIR": str(self.folder)},
+            env={"PATH": _PATH, **own, "TMPDIR": str(self.folder)},
             timeout=timeout_seconds,
             check=False,
         )
