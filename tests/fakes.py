@@ -24,7 +24,6 @@ from glovebox.domain.errors import (
 from glovebox.domain.run import Run
 from glovebox.ports import Claim, CommandAnswer, SandboxRequest
 
-
 _PATH = f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin"
 """With this interpreter's pytest in it."""
 
@@ -92,9 +91,7 @@ class FolderSandbox:
         self.uploads += 1
         self._path(path).write_bytes(content)
 
-    def run(
-        self, command: str, *, env: Mapping[str, str], timeout_seconds: float
-    ) -> CommandAnswer:
+    def run(self, command: str, *, env: Mapping[str, str], timeout_seconds: float) -> CommandAnswer:
         self._alive()
         self.commands += 1
         # The scripts name /workspace; in here it is this folder.
@@ -256,9 +253,7 @@ class MemoryRuns:
         return iter([a for a in self._attempts.values() if a.run_id == run_id])
 
     def attempts_of_test(self, run_id: str, key: str) -> Sequence[Attempt]:
-        return sorted(
-            (a for a in self.attempts(run_id) if a.key == key), key=lambda a: a.number
-        )
+        return sorted((a for a in self.attempts(run_id) if a.key == key), key=lambda a: a.number)
 
     def attempts_changed_since(
         self, run_id: str, changed_at: float, limit: int

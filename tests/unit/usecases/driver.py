@@ -15,6 +15,7 @@ from glovebox.usecases.plan import PlanRun
 from glovebox.usecases.prepare import PrepareRun
 from glovebox.usecases.reduce import ReduceRun
 from glovebox.usecases.settle import SettleRound
+
 from tests.fakes import (
     FolderSandboxes,
     MemoryArtifacts,
@@ -83,7 +84,8 @@ class Spine:
 
     def run(self, files: dict[str, str], **suite: Any) -> Report:
         """Run inline files as one suite, from the manifest to the report."""
-        top = {k: suite.pop(k) for k in ("fail_fast", "parallelism", "image", "timeout_of_run") if k in suite}
+        names = ("fail_fast", "parallelism", "image", "timeout_of_run")
+        top: dict[str, Any] = {name: suite.pop(name) for name in names if name in suite}
         if "timeout_of_run" in top:
             top["timeout"] = top.pop("timeout_of_run")
         whole = {"name": "unit", "framework": "pytest", "timeout": "30s", **suite}

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-
 from glovebox.domain.errors import SandboxRefused, SandboxUnavailable
 from glovebox.domain.outcome import Conclusion, Outcome, StopReason
 from glovebox.domain.report import Report, TestReport
+
 from tests.unit.usecases.driver import Spine
 
-SUITE = '''
+SUITE = """
 import os, sys, time, pytest
 
 def test_passes(): pass
@@ -24,7 +24,7 @@ def test_odd(x): pass
 @pytest.fixture
 def broken(): raise RuntimeError("no fixture")
 def test_setup_breaks(broken): pass
-'''
+"""
 
 
 @pytest.fixture

@@ -1,0 +1,60 @@
+# Two commands do all the set-up on a fresh machine: `make demo` and `make test`.
+# PYTHON is the interpreter to build on (3.11 or later).
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SITE := $(VENV)/share/glovebox/sandbox-site
+PIP_FLAGS := --quiet --disable-pip-version-check --require-hashes
+
+export SAM_CLI_TELEMETRY := 0
+
+.PHONY: help setup demo test check unit lock bench-floor bwrap clean
+
+help: ## Show what there is
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
+
+setup: $(VENV)/.ready bwrap ## Make the environment; leaves the command at .venv/bin/glovebox
+
+$(VENV)/.ready: requirements/dev.txt requirements/sandbox.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Glovebox needs Python 3.11 or later, this is %d.%d: try make PYTHON=/path/to/python3.11" % sys.version_info[:2])'
+	@echo "making the environment in $(VENV) (about a minute) ..."
+	@$(PYTHON) -m venv $(VENV) || { echo "No venv module: on Debian and Ubuntu type: sudo apt-get install python3-venv"; exit 1; }
+	@$(BIN)/pip install $(PIP_FLAGS) -r requirements/dev.txt
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@rm -rf $(SITE)
+	@$(BIN)/pip install $(PIP_FLAGS) --target $(SITE) -r requirements/sandbox.txt
+	@touch $@
+
+.venv-sam/.ready: requirements/sam.txt
+	@echo "installing the SAM CLI into .venv-sam ..."
+	@$(PYTHON) -m venv .venv-sam
+	@.venv-sam/bin/pip install $(PIP_FLAGS) -r requirements/sam.txt
+	@touch $@
+
+bwrap:
+	@command -v bwrap >/dev/null || sh local/install-bubblewrap.sh
+
+demo: setup ## Run the examples on this machine, every test in its own sandbox
+	@$(BIN)/python examples/demo.py
+
+check: setup ## Format, lint and types
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy .
+
+unit: setup ## The quick tests
+	@$(BIN)/python -m pytest tests/unit tests/docs
+
+test: check .venv-sam/.ready ## Everything that CI runs
+	@$(BIN)/python -m pytest tests
+
+bench-floor: setup ## Wall time against bare bubblewrap and pytest
+	@$(BIN)/python benchmarks/floor.py
+
+lock: setup ## Renew the lock files from the .in files
+	@for name in dev sandbox sam; do \
+	  $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header requirements/$$name.in -o requirements/$$name.txt || exit 1; done
+	@$(BIN)/uv pip compile --quiet --python-version 3.13 --python-platform x86_64-manylinux2014 --generate-hashes --no-emit-index-url --no-header layers/deps/requirements.in -o layers/deps/requirements.txt
+
+clean: ## Remove what make made
+	rm -rf .venv .venv-sam .aws-sam .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,238 @@
+"""The ledger: what the fake promises, DynamoDB keeps."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import boto3
+import pytest
+from glovebox.adapters.dynamodb_runs import DynamoRuns
+from glovebox.domain.attempt import Attempt, AttemptState
+from glovebox.domain.errors import NotFound, StoreConflict
+from glovebox.domain.outcome import Conclusion, Outcome, RunState, StopReason
+from glovebox.domain.run import Run
+from glovebox.ports import Claim, Runs
+from moto import mock_aws
+
+from tests.fakes import MemoryRuns
+
+
+def dynamo() -> DynamoRuns:
+    client = boto3.client("dynamodb", region_name="us-east-1")
+    client.create_table(
+        TableName="runs",
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[
+            {"AttributeName": name, "AttributeType": "S"}
+            for name in ("pk", "sk", "changed_at", "state_pk", "created_at")
+        ],
+        KeySchema=[
+            {"AttributeName": "pk", "KeyType": "HASH"},
+            {"AttributeName": "sk", "KeyType": "RANGE"},
+        ],
+        LocalSecondaryIndexes=[
+            {
+                "IndexName": "ByChange",
+                "KeySchema": [
+                    {"AttributeName": "pk", "KeyType": "HASH"},
+                    {"AttributeName": "changed_at", "KeyType": "RANGE"},
+                ],
+                "Projection": {"ProjectionType": "ALL"},
+            }
+        ],
+        GlobalSecondaryIndexes=[
+            {
+                "IndexName": "ByState",
+                "KeySchema": [
+                    {"AttributeName": "state_pk", "KeyType": "HASH"},
+                    {"AttributeName": "created_at", "KeyType": "RANGE"},
+                ],
+                "Projection": {"ProjectionType": "ALL"},
+            }
+        ],
+    )
+    return DynamoRuns(client, "runs")
+
+
+@pytest.fixture(params=["memory", "dynamodb"])
+def runs(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Runs]:
+    if request.param == "memory":
+        yield MemoryRuns()
+        return
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
+    with mock_aws():
+        yield dynamo()
+
+
+def a_run(run_id: str = "r", created_at: float = 1.0) -> Run:
+    return Run(run_id=run_id, name="n", door="api", created_at=created_at, parallelism_asked=1)
+
+
+def an_attempt(key: str = "k", number: int = 1, changed_at: float = 5.0) -> Attempt:
+    return Attempt(
+        run_id="r",
+        suite="s",
+        test_id=f"id of {key} é\u0000",
+        key=key,
+        number=number,
+        round=1,
+        sandbox_id="sb",
+        started_at=4.5,
+        changed_at=changed_at,
+    )
+
+
+def closed(attempt: Attempt, outcome: Outcome = Outcome.PASSED) -> Attempt:
+    return attempt.model_copy(update={"state": AttemptState.FINISHED, "outcome": outcome})
+
+
+def finished(run: Run, conclusion: Conclusion, at: float) -> Run:
+    changes = {"state": RunState.FINISHED, "conclusion": conclusion, "finished_at": at}
+    return run.model_copy(update=changes)
+
+
+def test_a_run_is_read_as_it_was_written(runs: Runs) -> None:
+    runs.create_run(a_run())
+    assert runs.run("r") == a_run()
+
+
+def test_an_unknown_run_is_not_found(runs: Runs) -> None:
+    with pytest.raises(NotFound):
+        runs.run("nobody")
+
+
+def test_a_run_is_created_once(runs: Runs) -> None:
+    runs.create_run(a_run())
+    with pytest.raises(StoreConflict):
+        runs.create_run(a_run())
+
+
+def test_changes_to_different_fields_both_stay(runs: Runs) -> None:
+    runs.create_run(a_run())
+    runs.update_run("r", total=3)
+    runs.update_run("r", state=RunState.RUNNING)
+    assert (runs.run("r").total, runs.run("r").state) == (3, RunState.RUNNING)
+
+
+def test_a_finished_run_never_changes(runs: Runs) -> None:
+    runs.create_run(a_run())
+    runs.update_run("r", state=RunState.FINISHED, conclusion=Conclusion.PASSED)
+    with pytest.raises(StoreConflict):
+        runs.update_run("r", conclusion=Conclusion.FAILED)
+    assert runs.request_stop("r", StopReason.CANCELLED).stop_reason is None
+
+
+def test_the_first_reason_to_stop_stays(runs: Runs) -> None:
+    runs.create_run(a_run())
+    runs.request_stop("r", StopReason.CANCELLED)
+    assert runs.request_stop("r", StopReason.TIMED_OUT).stop_reason is StopReason.CANCELLED
+
+
+def test_open_runs_are_those_that_are_not_finished(runs: Runs) -> None:
+    for run_id in ("a", "b"):
+        runs.create_run(a_run(run_id))
+    runs.update_run("a", state=RunState.FINISHED, conclusion=Conclusion.PASSED)
+    assert [run.run_id for run in runs.open_runs()] == ["b"]
+
+
+def test_runs_are_listed_newest_first_and_page_by_page(runs: Runs) -> None:
+    for number in range(5):
+        runs.create_run(a_run(f"r{number}", created_at=float(number)))
+    runs.update_run("r3", state=RunState.FINISHED, conclusion=Conclusion.PASSED)
+    seen, cursor = [], None
+    for _ in range(4):
+        page, cursor = runs.list_runs(limit=2, cursor=cursor)
+        seen += [run.run_id for run in page]
+        if cursor is None:
+            break
+    assert seen == ["r4", "r3", "r2", "r1", "r0"]
+
+
+def test_one_of_many_claims_a_batch(runs: Runs) -> None:
+    claims: list[Claim] = []
+    threads = [
+        threading.Thread(target=lambda o=o: claims.append(runs.claim_batch("r", "1", o, 60)))
+        for o in "abcdefgh"
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(claims) == [*[Claim.HELD] * 7, Claim.OURS]
+
+
+def test_a_batch_whose_lease_is_over_can_be_taken(runs: Runs) -> None:
+    assert runs.claim_batch("r", "1", "a", -1) is Claim.OURS
+    assert runs.claim_batch("r", "1", "b", 60) is Claim.OURS
+    runs.finish_batch("r", "1", "a")
+    assert runs.claim_batch("r", "1", "c", 60) is Claim.HELD
+
+
+def test_a_batch_that_was_driven_is_done_for_everybody(runs: Runs) -> None:
+    runs.claim_batch("r", "1", "a", 60)
+    runs.finish_batch("r", "1", "a")
+    assert runs.claim_batch("r", "1", "b", 60) is Claim.DONE
+
+
+def test_an_attempt_is_opened_once(runs: Runs) -> None:
+    runs.open_attempts([an_attempt()])
+    with pytest.raises(StoreConflict):
+        runs.open_attempts([an_attempt()])
+
+
+def test_of_attempts_that_are_opened_together_all_or_none_are(runs: Runs) -> None:
+    runs.open_attempts([an_attempt("k2")])
+    with pytest.raises(StoreConflict):
+        runs.open_attempts([an_attempt("k1"), an_attempt("k2")])
+    assert [attempt.key for attempt in runs.attempts("r")] == ["k2"]
+
+
+def test_a_recorded_outcome_never_changes(runs: Runs) -> None:
+    runs.open_attempts([an_attempt()])
+    runs.close_attempts([closed(an_attempt())])
+    with pytest.raises(StoreConflict):
+        runs.close_attempts([closed(an_attempt(), Outcome.FAILED)])
+    assert [a.outcome for a in runs.attempts("r")] == [Outcome.PASSED]
+
+
+def test_an_attempt_that_was_never_opened_cannot_be_closed(runs: Runs) -> None:
+    with pytest.raises(StoreConflict):
+        runs.close_attempts([closed(an_attempt())])
+
+
+def test_hundreds_of_attempts_are_kept_and_read_in_full(runs: Runs) -> None:
+    attempts = [an_attempt(f"k{number:03}") for number in range(250)]
+    runs.open_attempts(attempts)
+    runs.close_attempts([closed(attempt) for attempt in attempts])
+    assert len(list(runs.attempts("r"))) == 250
+    assert all(a.outcome is Outcome.PASSED for a in runs.attempts("r"))
+
+
+def test_attempts_of_a_test_come_in_order(runs: Runs) -> None:
+    for number in (2, 10, 1):
+        runs.open_attempts([an_attempt("k", number)])
+    runs.open_attempts([an_attempt("k2")])
+    assert [attempt.number for attempt in runs.attempts_of_test("r", "k")] == [1, 2, 10]
+
+
+def test_changes_are_told_oldest_first_from_a_moment_on(runs: Runs) -> None:
+    for key, changed_at in (("a", 7.0), ("b", 5.0), ("c", 6.0)):
+        runs.open_attempts([an_attempt(key, changed_at=changed_at)])
+    told = runs.attempts_changed_since("r", 6.0, 10)
+    assert [attempt.key for attempt in told] == ["c", "a"]
+    assert [attempt.key for attempt in runs.attempts_changed_since("r", 0.0, 2)] == ["b", "c"]
+
+
+def test_the_conclusion_before_this_run_is_the_last_runs(runs: Runs) -> None:
+    first = finished(a_run("r1"), Conclusion.PASSED, 10.0)
+    second = finished(a_run("r2"), Conclusion.FAILED, 20.0)
+    assert runs.previous_conclusion(first) is None
+    runs.note_conclusion(first)
+    assert runs.previous_conclusion(second) == "passed"
+    runs.note_conclusion(second)
+    runs.note_conclusion(second)
+    assert runs.previous_conclusion(second) == "passed"
+    runs.note_conclusion(first)
+    assert runs.previous_conclusion(a_run("r3")) == "failed"

@@ -1,0 +1,122 @@
+"""The timeout chain: every wait is longer than what it waits for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from glovebox.domain.manifest_text import load_manifest
+from glovebox.domain.plan import (
+    LAUNCHER_BUDGET_SECONDS,
+    BatchTicket,
+    Group,
+    Plan,
+    PlannedAttempt,
+    Round,
+)
+from glovebox.domain.run import Run
+from glovebox.usecases.rounds import write_round
+
+from tests.fakes import MemoryArtifacts
+from tests.stack.definitions import expanded, logical_id, resources, states
+
+DAY_SECONDS = 86_400
+
+
+def _timeout(logical: str) -> int:
+    seconds: int = expanded("AWS::Lambda::Function")[logical]["Timeout"]
+    return seconds
+
+
+def _sources() -> dict[str, dict[str, Any]]:
+    return expanded("AWS::Lambda::EventSourceMapping")
+
+
+def test_a_message_stays_hidden_for_six_times_the_function_timeout() -> None:
+    assert _sources()
+    for name, source in _sources().items():
+        queue = resources("AWS::SQS::Queue")[source["EventSourceArn"]["Fn::GetAtt"][0]]
+        assert queue["VisibilityTimeout"] >= 6 * _timeout(source["FunctionName"]["Ref"]), name
+
+
+def test_a_queue_that_feeds_a_function_has_a_patient_dead_letter_queue() -> None:
+    queues = resources("AWS::SQS::Queue")
+    for name, source in _sources().items():
+        redrive = queues[source["EventSourceArn"]["Fn::GetAtt"][0]]["RedrivePolicy"]
+        assert redrive["maxReceiveCount"] >= 5, f"{name}: throttling alone must not lose a message"
+        dead = queues[redrive["deadLetterTargetArn"]["Fn::GetAtt"][0]]
+        assert dead["MessageRetentionPeriod"] == 14 * DAY_SECONDS
+
+
+def test_the_launcher_takes_one_batch_reports_failures_and_is_bounded() -> None:
+    [source] = _sources().values()
+    assert source["FunctionName"] == {"Ref": logical_id("launcher")}
+    assert source["BatchSize"] == 1
+    assert source["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    launcher = resources("AWS::Serverless::Function")[logical_id("launcher")]
+    scaling = launcher["Events"]["Batch"]["Properties"]["ScalingConfig"]
+    assert scaling == {"MaximumConcurrency": {"Ref": "LauncherConcurrency"}}
+
+
+def test_an_event_that_intake_cannot_take_is_kept() -> None:
+    rule = expanded("AWS::Events::Rule")["IntakeFunctionManifestDropped"]
+    [target] = rule["Targets"]
+    dead = {"Fn::GetAtt": ["DoorDeadLetterQueue", "Arn"]}
+    assert target["DeadLetterConfig"] == {"Arn": dead}
+    assert target["RetryPolicy"]["MaximumRetryAttempts"] >= 5
+    [invoke] = expanded("AWS::Lambda::EventInvokeConfig").values()
+    assert invoke["DestinationConfig"]["OnFailure"]["Destination"] == dead
+    queue = resources("AWS::SQS::Queue")["DoorDeadLetterQueue"]
+    assert queue["MessageRetentionPeriod"] == 14 * DAY_SECONDS
+
+
+def test_the_gateway_waits_longer_than_the_api_takes() -> None:
+    assert _timeout("ApiFunction") < 30, "an HTTP API gives up after 30 s"
+
+
+def test_the_state_machine_waits_longer_than_the_functions_take() -> None:
+    arns = {"${PlannerFunctionArn}": "PlannerFunction", "${ReducerFunctionArn}": "ReducerFunction"}
+    invoking = {
+        name: state
+        for name, state in states("Task").items()
+        if state["Resource"].endswith("lambda:invoke")
+    }
+    assert set(invoking) == {"Prepare", "Plan", "Settle", "Reduce"}
+    for name, state in invoking.items():
+        function = arns[state["Parameters"]["FunctionName"]]
+        assert state["TimeoutSeconds"] > _timeout(function), name
+
+
+def test_a_batch_fits_into_a_launcher() -> None:
+    assert _timeout("LauncherFunction") > LAUNCHER_BUDGET_SECONDS
+
+
+@pytest.mark.parametrize("parallelism", [1, 2, 20, 1000])
+@pytest.mark.parametrize("timeout", ["1s", "60s", "30m"])
+@pytest.mark.parametrize("tests", [1, 25])
+def test_a_heartbeat_is_due_before_the_batch_is_over(
+    parallelism: int, timeout: str, tests: int
+) -> None:
+    """Step Functions refuses a state whose heartbeat is not shorter than its timeout, and that
+    refusal no Catch can take."""
+    manifest = load_manifest(
+        '{"version": 1, "name": "n", "source": {"path": "."}, "timeout": "1h", "suites": ['
+        f'{{"name": "unit", "framework": "pytest", "paths": ["."], "timeout": "{timeout}"}}]}}',
+        file="glovebox.json",
+    )
+    groups = tuple(
+        Group(suite="unit", attempts=(PlannedAttempt(test_id=f"t{n}", key=f"{n:020}", number=1),))
+        for n in range(tests)
+    )
+    run = Run(run_id="r", name="n", door="api", created_at=0.0, parallelism_asked=parallelism)
+    plan = Plan(run_id="r", name="n", tests=(), bundle_key="b", parallelism=parallelism)
+    artifacts = MemoryArtifacts()
+    answer = write_round(artifacts, run, plan, manifest, Round(run_id="r", round=1, groups=groups))
+    for ticket in _tickets(artifacts.get(answer.batches_key, limit=1_000_000)):
+        assert 0 < ticket.heartbeat_seconds < ticket.timeout_seconds
+
+
+def _tickets(document: bytes) -> list[BatchTicket]:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(list[BatchTicket]).validate_json(document)
