@@ -104,6 +104,27 @@ def test_a_file_that_cannot_be_loaded_is_an_errored_result_beside_the_others(
     assert "nothing_here" in (results["test_b.py"].message or "")
 
 
+def test_exact_ids_run_alone_and_an_unknown_one_is_errored(spine: Spine) -> None:
+    wanted = ["test_a.py::test_passes", "test_a.py::test_that_does_not_exist"]
+    results = by_id(spine.run({"test_a.py": SUITE}, tests=wanted))
+    assert list(results) == wanted
+    assert results[wanted[0]].result is Outcome.PASSED
+    assert results[wanted[1]].result is Outcome.ERRORED
+
+
+def test_exact_ids_keep_their_place(spine: Spine) -> None:
+    report = spine.run({"test_a.py": SUITE}, tests=["test_a.py::test_fails"])
+    assert [(test.test_id, test.line) for test in report.tests] == [("test_a.py::test_fails", 5)]
+
+
+def test_ids_count_from_pytests_root_wherever_its_configuration_lies(spine: Spine) -> None:
+    files = {"sub/pytest.ini": "[pytest]\n", "sub/t/test_a.py": "def test_x(): pass\n"}
+    report = spine.run(files, paths=["sub/t"])
+    assert [test.test_id for test in report.tests] == ["t/test_a.py::test_x"]
+    assert report.tests[0].file == "sub/t/test_a.py"
+    assert report.conclusion is Conclusion.PASSED
+
+
 def test_file_isolation_shares_a_sandbox_within_a_file_only(spine: Spine) -> None:
     files = {
         "test_a.py": "seen = []\ndef test_1(): seen.append(1)\ndef test_2(): assert seen\n",

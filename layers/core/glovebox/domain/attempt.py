@@ -66,7 +66,7 @@ class Attempt(BaseModel):
     duration_seconds: float | None = None
     """What the framework measured for the test; for a command, the process's own time."""
     phases: dict[str, float] = Field(default_factory=dict)
-    """Seconds per phase of the sandbox: create, upload, run, collect."""
+    """Seconds per phase of the sandbox: create, run, deliver."""
     message: str | None = None
     """Why it did not pass, bounded."""
     log: Log | None = None

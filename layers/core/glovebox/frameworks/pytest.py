@@ -21,21 +21,23 @@ RECORD = "record.jsonl"
 WITNESS = "glovebox_pytest.py"
 SELECTORS = "selectors.json"
 EXIT_NO_TESTS = 5
-EXIT_BROKEN_COLLECTION = 2
+EXIT_USAGE = 4
 
 
 class PytestFramework:
     """pytest 6 and later, as installed in the sandbox's image."""
 
     def discover_command(self, suite: Suite) -> Command | None:
-        if suite.tests:
-            return None
-        return _command("discover", suite.paths)
+        return _command("discover", suite.tests or suite.paths)
 
     def read_discovery(self, suite: Suite, evidence: Evidence | None, nonce: str) -> Discovery:
         if evidence is None:
-            return Discovery([_listed(suite, test_id) for test_id in suite.tests or ()])
+            raise DiscoveryError(suite.name, "no answer from the sandbox")
         log = evidence.log.decode(errors="replace")
+        if suite.tests and evidence.exit_code == EXIT_USAGE:
+            # pytest lists nothing where it does not know one of the ids. That one is told as
+            # not found when it is attempted; the others are not to suffer for it.
+            return Discovery([_listed(suite, test_id) for test_id in suite.tests])
         if evidence.timed_out:
             raise DiscoveryError(suite.name, "listing the tests took too long", log)
         lines = _trusted_lines(suite, evidence, nonce)
