@@ -16,7 +16,7 @@ from glovebox.domain.problem import Location, Problem, path_text, quoted
 
 MAX_DEPTH = 20
 MAX_NODES = 100_000
-MAX_FAULTS = 1000
+MAX_FAULTS = 100
 _LONGEST_NUMBER = 30  # digits: far beyond any limit, far below what int() needs long for
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -91,7 +91,7 @@ class TreeBuilder:
             Problem(message, path_text(self._here()), self.file, *mark, suggestion)
         )
         if len(self.problems) >= MAX_FAULTS:
-            raise ManifestError(self.problems)
+            self.refuse(mark, "so many problems that reading stops here")
 
     def refuse(self, mark: Mark, message: str) -> NoReturn:
         """Give up on the whole document."""
@@ -119,7 +119,9 @@ class TreeBuilder:
         if node.value is None and not self._open:
             return  # an empty document: no root
         if node.value is None:
-            self.replace(node.mark, "has no value; write one, or remove the key")
+            # Where nothing is written, the reader's mark is that of whatever comes next.
+            mark = node.mark if node.text else self._key_mark(node.mark)
+            self.replace(mark, "has no value; write one, or remove the key")
         elif isinstance(node.value, str) and (words := _unusable(node.value)):
             self.replace(node.mark, words)
         else:
@@ -176,6 +178,10 @@ class TreeBuilder:
         top.value_due = False
         if not top.dropped:
             top.node.entries[top.key] = node
+
+    def _key_mark(self, otherwise: Mark) -> Mark:
+        top = self._open[-1]
+        return top.node.key_marks[top.key] if isinstance(top.node, MapNode) else otherwise
 
     def _cap(self, mark: Mark) -> None:
         self._count += 1

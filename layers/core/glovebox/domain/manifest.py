@@ -18,7 +18,7 @@ from glovebox.domain.duration import Duration
 from glovebox.domain.manifest_rules import (
     inline_breaches,
     manifest_breaches,
-    raise_first_breaches,
+    raise_breaches,
     source_breaches,
     suite_breaches,
 )
@@ -38,7 +38,7 @@ from glovebox.domain.manifest_types import (
 )
 from glovebox.domain.problem import Refusal
 
-MAX_TESTS = 100_000
+MAX_TESTS = 50_000
 MAX_INLINE_FILES = 1000
 
 Switch = Annotated[bool, Strict()]
@@ -101,7 +101,7 @@ class InlineSource(_Part):
 
     @model_validator(mode="after")
     def _keep_rules(self) -> InlineSource:
-        raise_first_breaches(inline_breaches(self.__dict__), self)
+        raise_breaches(inline_breaches(self.__dict__), self)
         return self
 
 
@@ -125,7 +125,7 @@ class Source(_Part):
 
     @model_validator(mode="after")
     def _keep_rules(self) -> Source:
-        raise_first_breaches(source_breaches(self.__dict__), self)
+        raise_breaches(source_breaches(self.__dict__), self)
         return self
 
 
@@ -135,7 +135,7 @@ class Image(_Part):
     base: ImageName = "code-interpreter"
     """Image to start from."""
     setup: tuple[FilledLine, ...] = Field(default=(), max_length=100)
-    """Shell lines that prepare the machine, run in order in the source.s folder before any test."""
+    """Shell lines that prepare the machine, run in order in the source's root before any test."""
     setup_network: Switch = True
     """Whether the set-up lines reach the internet; the tests have `network`."""
     bake: Bake = Bake.AUTO
@@ -170,7 +170,7 @@ class Suite(_Part):
     tests: tuple[FilledLine, ...] | None = Field(
         default=None, min_length=1, max_length=MAX_TESTS, json_schema_extra={"uniqueItems": True}
     )
-    """Exact ids, instead of discovery: unique, each at most 10 000 bytes, up to 100 000."""
+    """Exact ids, instead of discovery: unique, each at most 10 000 bytes, up to 50 000."""
     command: tuple[Line, ...] | None = Field(default=None, min_length=1, max_length=1000)
     """Program and arguments of a command suite; no shell reads them. With `tests`, the element
     `{test_id}` stands for the id of the test."""
@@ -194,7 +194,7 @@ class Suite(_Part):
 
     @model_validator(mode="after")
     def _keep_rules(self) -> Suite:
-        raise_first_breaches(suite_breaches(self.__dict__), self)
+        raise_breaches(suite_breaches(self.__dict__), self)
         return self
 
 
@@ -232,7 +232,7 @@ class Manifest(_Part):
     @model_validator(mode="after")
     def _keep_rules(self) -> Manifest:
         suites = [suite.__dict__ for suite in self.suites]
-        raise_first_breaches(manifest_breaches({**self.__dict__, "suites": suites}), self)
+        raise_breaches(manifest_breaches({**self.__dict__, "suites": suites}), self)
         return self
 
     def to_dict(self) -> dict[str, object]:

@@ -28,21 +28,26 @@ class Breach(NamedTuple):
 
     location: Location
     words: str
-    suggestion: str | None = None
+    at_key: bool = False
+    """Whether the key is at fault, not its value."""
 
     def below(self, *steps: str | int) -> Breach:
         """Return the same breach, seen from further up."""
         return self._replace(location=(*steps, *self.location))
 
 
-def raise_first_breaches(breaches: Iterable[Breach], model: BaseModel) -> None:
+class BrokenRule(Refusal):
+    """A rule of several values does not hold; what the models raise for a breach."""
+
+
+def raise_breaches(breaches: Iterable[Breach], model: BaseModel) -> None:
     """Raise pydantic's own error with every breach in it, for a validator to raise."""
     errors = [
         InitErrorDetails(
             type="value_error",
             loc=breach.location,
             input=None,
-            ctx={"error": Refusal(breach.words, breach.suggestion)},
+            ctx={"error": BrokenRule(breach.words)},
         )
         for breach in breaches
     ]
@@ -89,7 +94,7 @@ def inline_breaches(inline: Mapping[str, object]) -> Iterator[Breach]:
             folder = "/".join(parts[:depth])
             if folder in files:
                 words = f"{quoted(folder)} is a file of its own, so it cannot be a folder as well"
-                yield Breach(("files", path), words)
+                yield Breach(("files", path), words, at_key=True)
 
 
 def suite_breaches(suite: Mapping[str, object]) -> Iterator[Breach]:
@@ -162,7 +167,8 @@ def _shadowed(part: Mapping[str, object], secrets: set[object]) -> Iterator[Brea
     if isinstance(env, Mapping):
         for name in env:
             if name in secrets:
-                yield Breach(("env", name), f"{quoted(name)} is one of secrets already; drop one")
+                words = f"{quoted(name)} is one of secrets already; drop one"
+                yield Breach(("env", name), words, at_key=True)
 
 
 def _too_long(suite: Mapping[str, object], run_timeout: object) -> Iterator[Breach]:

@@ -24,7 +24,7 @@ class FieldDoc(NamedTuple):
     kind: str
     """What it holds, such as `duration` or `list of text`."""
     default: str
-    """As JSON; `required`, or empty where the absent field means nothing."""
+    """As written in a manifest; `required`; empty where the absent field means nothing."""
     description: str
 
 
@@ -91,12 +91,13 @@ def _fields(prefix: str, part: Schema) -> Iterator[FieldDoc]:
 def _default(field: Schema) -> str:
     if "default" not in field or isinstance(field["default"], list | dict):
         return ""
-    return json.dumps(field["default"])
+    default = field["default"]
+    return default if isinstance(default, str) else json.dumps(default)
 
 
 def _kind(shape: Schema) -> str:
     if "enum" in shape:
-        return " | ".join(f"`{word}`" for word in shape["enum"])
+        return ", ".join(f"`{word}`" for word in shape["enum"])
     if "const" in shape:
         return f"`{shape['const']}`"
     if shape.get("type") == "array":
@@ -105,7 +106,7 @@ def _kind(shape: Schema) -> str:
         return "mapping"
     if shape.get("type") == "string" and "examples" in shape:
         return "duration"
-    words = {"string": "text", "boolean": "true | false", "integer": "whole number"}
+    words = {"string": "text", "boolean": "true or false", "integer": "whole number"}
     return words.get(shape.get("type", ""), "text")
 
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from glovebox.domain.document import ListNode, MapNode, Mark, Node, TreeBuilder, plain
 from glovebox.domain.document_json import read_json
 from glovebox.domain.document_yaml import read_yaml
 from glovebox.domain.errors import ManifestError
 from glovebox.domain.manifest import Manifest
-from glovebox.domain.manifest_rules import Breach, all_breaches
+from glovebox.domain.manifest_rules import Breach, BrokenRule, all_breaches
 from glovebox.domain.manifest_words import Finding, finding
 from glovebox.domain.problem import Location, Problem, path_text
 
@@ -106,8 +107,15 @@ def _wrong_values(document: object) -> Iterator[Finding]:
         yield from (one for one in found if not (one.is_absent and one.location in meant))
 
 
+def _is_echo(detail: ErrorDetails) -> bool:
+    """Return whether an error only repeats what is said better elsewhere."""
+    if detail["type"] == "too_short" and detail["input"]:
+        return True  # pydantic does not count elements that are wrong
+    return isinstance(detail.get("ctx", {}).get("error"), BrokenRule)  # all_breaches has it
+
+
 def _as_finding(breach: Breach) -> Finding:
-    return Finding(breach.location, breach.words, breach.suggestion)
+    return Finding(breach.location, breach.words, at_key=breach.at_key)
 
 
 def _placed(

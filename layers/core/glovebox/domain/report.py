@@ -63,7 +63,7 @@ class AttemptReport(_Document):
     duration_seconds: float | None
     """What the framework measured."""
     phases: dict[str, float]
-    """Seconds spent per phase of the sandbox: create, upload, run, collect."""
+    """Seconds per phase of the sandbox: create, run, deliver."""
     message: str | None
     fault: Fault | None
     """Why it errored; null for every other outcome."""

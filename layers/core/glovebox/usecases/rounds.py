@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from glovebox.domain import keys
-from glovebox.domain.manifest import Manifest
+from glovebox.domain.manifest import Manifest, Suite
 from glovebox.domain.plan import (
     Batch,
     BatchTicket,
@@ -22,11 +24,12 @@ from glovebox.ports import Artifacts
 DOCUMENT_LIMIT_BYTES = 512 * 1024 * 1024
 """A plan of a million tests takes some 200 MiB."""
 JSON_TYPE = "application/json"
-HEARTBEAT_PATIENCE_SECONDS = 60
-"""Without a heartbeat for so long, a batch counts as lost: three times the launcher's beat."""
 QUEUE_SECONDS = 60
 """How long a batch may wait for a launcher, beside its own work. Short, since the Map never
 puts more batches into the queue than launchers can take at once."""
+HEARTBEAT_SECONDS = QUEUE_SECONDS + 60
+"""Without a sign of life for so long, a batch counts as lost: a wait in the queue, and three
+times the launcher's beat."""
 
 
 def read_manifest(artifacts: Artifacts, run_id: str) -> Manifest:
@@ -71,8 +74,8 @@ def write_round(
             BatchTicket(
                 batch_id=batch.batch_id,
                 key=key,
-                timeout_seconds=QUEUE_SECONDS + batch_timeout_seconds(groups, suites, width),
-                heartbeat_seconds=QUEUE_SECONDS + HEARTBEAT_PATIENCE_SECONDS,
+                timeout_seconds=_timeout_seconds(groups, suites, width),
+                heartbeat_seconds=HEARTBEAT_SECONDS,
             )
         )
     artifacts.put(
@@ -87,6 +90,12 @@ def write_round(
         batches_key=batches_key,
         max_concurrency=concurrent_batches(plan.parallelism),
     )
+
+
+def _timeout_seconds(groups: list[Group], suites: Mapping[str, Suite], width: int) -> int:
+    """What the Map waits for a batch. Step Functions refuses a heartbeat that is not below it."""
+    worst = batch_timeout_seconds(groups, dict(suites), width)
+    return max(QUEUE_SECONDS + worst, HEARTBEAT_SECONDS + 1)
 
 
 def _batch(
