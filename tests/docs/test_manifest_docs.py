@@ -6,7 +6,6 @@ import re
 from pathlib import Path
 
 import pytest
-
 from glovebox.domain.document import MAX_DEPTH, MAX_NODES
 from glovebox.domain.errors import ManifestError
 from glovebox.domain.manifest_schema import FieldDoc, manifest_fields

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
 
 KEEP_SECONDS = 90 * 24 * 3600
-"""How long a row outlives its run: as long as the data bucket keeps reports by default."""
+"""How long a row outlives its run. Reports are kept 30 days by default: history outlives them."""
 TRANSACTION_SIZE = 100
 """Writes in one transaction, DynamoDB's limit."""
 UPDATE_TRIES = 20

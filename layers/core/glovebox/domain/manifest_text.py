@@ -100,8 +100,7 @@ def _wrong_values(document: object) -> Iterator[Finding]:
     except ValidationError as error:
         # More than can be shown is not worth the words; suggestions cost the most.
         details = error.errors(include_url=False)[: 2 * MAX_PROBLEMS]
-        # pydantic also calls a list too short when its elements are wrong.
-        found = [finding(one) for one in details if one["type"] != "too_short" or not one["input"]]
+        found = [finding(detail) for detail in details if not _is_echo(detail)]
         meant = {(*one.location[:-1], one.suggestion) for one in found if one.at_key}
         # A misspelt key is one fault, not an unknown key and a missing one.
         yield from (one for one in found if not (one.is_absent and one.location in meant))
