@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from glovebox.domain.manifest_schema import manifest_schema, manifest_schema_text, schema_at
-from hypothesis import given
+from hypothesis import given, settings
 from jsonschema import Draft202012Validator
 
 from tests.unit.domain.manifests import Document, a_command, a_document, a_suite, documents
@@ -27,6 +27,7 @@ def test_the_schema_is_a_schema() -> None:
     Draft202012Validator.check_schema(manifest_schema())
 
 
+@settings(deadline=None)  # the machine is shared
 @given(documents)
 def test_the_schema_accepts_every_valid_manifest(document: Document) -> None:
     VALIDATOR.validate(document)
