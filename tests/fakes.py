@@ -97,9 +97,9 @@ class FolderSandbox:
         # The scripts name /workspace; in here it is this folder.
         script = command.replace("/workspace", str(self.folder))
         script = script.replace(
-            'setsid bash "$dir/supervise.sh"',
+            'bash "$dir/supervise.sh"',
             f'sed -i "s#/workspace#{self.folder}#g" "$dir/supervise.sh" "$dir/argv" '
-            f'"$dir/results"; setsid bash "$dir/supervise.sh"',
+            f'"$dir/results"; bash "$dir/supervise.sh"',
         )
         own = {name: value.replace("/workspace", str(self.folder)) for name, value in env.items()}
         done = subprocess.run(

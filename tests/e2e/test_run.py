@@ -137,7 +137,8 @@ def test_the_network_is_off_unless_asked_for(stack: Stack, project: Project) -> 
     code = """
 import socket
 def test_only_loopback():
-    assert [name for _, name in socket.if_nameindex()] == ["lo"]
+    lines = open("/proc/net/dev").read().splitlines()[2:]
+    assert [line.split(":")[0].strip() for line in lines] == ["lo"]
 """
     folder = project.write({"test_a.py": code})
     assert stack.run(folder).code == 0

@@ -28,4 +28,5 @@ def test_both_may_use_the_same_port():
 
 
 def test_there_is_no_way_out():
-    assert [name for _, name in socket.if_nameindex()] == ["lo"]
+    lines = Path("/proc/net/dev").read_text().splitlines()[2:]
+    assert [line.split(":")[0].strip() for line in lines] == ["lo"]

@@ -14,7 +14,6 @@ from typing import Any, TypeVar
 import boto3
 import pytest
 from botocore.config import Config
-
 from glovebox_local.endpoints import Endpoints
 from glovebox_local.settings import LocalSettings
 from glovebox_local.stack import LocalStack

@@ -20,7 +20,6 @@ import boto3
 import httpx
 import psutil
 import pytest
-
 from glovebox_local.endpoints import Endpoints, find_running_stacks
 from glovebox_local.errors import AlreadyRunningError
 from glovebox_local.stack import LocalStack
@@ -93,8 +92,8 @@ class OtherProcess:
 def other(tmp_path: Path) -> Iterator[OtherProcess]:
     process = OtherProcess(tmp_path / "other")
     yield process
-    process.process.kill()
-    process.process.communicate()
+    if process.process.poll() is None:
+        process.process.communicate("")  # the end of its input: it stops by itself
 
 
 @pytest.fixture
@@ -211,7 +210,7 @@ def test_idle_workers_are_ended_and_never_more_kept_than_allowed(
         client("s3", stack.endpoints).put_object(
             Bucket=stack.endpoints.manifest_bucket, Key="x", Body=b""
         )
-        eventually(lambda: (tmp_path / "seen" / "recorded.jsonl").exists())
+        eventually((tmp_path / "seen" / "recorded.jsonl").exists)
         eventually(lambda: len(stack.worker_pids()) <= 1)
         eventually(lambda: not stack.worker_pids(), seconds=3)
 

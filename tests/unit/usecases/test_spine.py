@@ -343,3 +343,18 @@ def _one_test() -> dict[str, object]:
         "source": {"inline": {"files": {"test_a.py": "def test_x(): pass\n"}}},
         "suites": [{"name": "unit", "framework": "pytest"}],
     }
+
+
+def test_a_test_starts_with_its_signals_as_they_were(spine: Spine) -> None:
+    code = """
+import os, signal, pytest
+def test_ctrl_c():
+    with pytest.raises(KeyboardInterrupt):
+        os.kill(os.getpid(), signal.SIGINT)
+        signal.sigtimedwait([], 1)
+def test_others():
+    for name in ("SIGTERM", "SIGQUIT", "SIGHUP"):
+        assert signal.getsignal(getattr(signal, name)) is signal.SIG_DFL
+"""
+    report = spine.run({"test_a.py": code})
+    assert report.summary.passed == 2, report.tests

@@ -4,13 +4,16 @@
 # call answers with the state of that one process.
 cd /workspace || exit 70
 umask 022
+# With job control a background process has a group of its own, which outlives this command, and
+# keeps its signals: without it, bash would start every test with SIGINT and SIGQUIT ignored.
+set -m
 dir=/workspace/.glovebox/$slot
 lock=/workspace/.glovebox-$slot
 if mkdir "$lock" 2>/dev/null; then
   mkdir -p src home
   if tar --no-same-owner -xzif "$upload" 2>"$lock/unpack"; then
     rm -f "$upload"
-    setsid bash "$dir/supervise.sh" "$dir" </dev/null >/dev/null 2>&1 &
+    bash "$dir/supervise.sh" "$dir" </dev/null >/dev/null 2>&1 &
     [ "$patience" -gt 0 ] || wait $!
   else
     printf 'glovebox broken '

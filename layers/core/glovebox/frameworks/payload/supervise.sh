@@ -1,7 +1,8 @@
-# Runs one process to its end, in a session of its own, and packs what it left behind.
+# Runs one process to its end, in a process group of its own, and packs what it left behind.
 # Reads from its folder: settings (nonce, timeout, grace, log_limit, file_limit), argv (NUL
 # between elements), results (NUL-separated pairs: path, name). Ids are data in these files;
 # no line here ever holds one.
+set -m
 dir=$1
 cd /workspace/src || exit 70
 . "$dir/settings"
@@ -9,7 +10,7 @@ export PATH="$HOME/.local/bin:$PATH"
 mapfile -d '' -t argv <"$dir/argv"
 mapfile -d '' -t results <"$dir/results"
 started=$EPOCHREALTIME
-setsid -- "${argv[@]}" </dev/null >"$dir/log" 2>&1 &
+"${argv[@]}" </dev/null >"$dir/log" 2>&1 &
 child=$!
 {
   sleep "$timeout"
@@ -22,7 +23,7 @@ watchdog=$!
 wait "$child"
 code=$?
 ended=$EPOCHREALTIME
-kill "$watchdog" 2>/dev/null
+kill -- "-$watchdog" 2>/dev/null
 timed_out=0
 [ -e "$dir/timed_out" ] && timed_out=1
 mkdir -p "$dir/out"
