@@ -1,0 +1,1 @@
+"""Events on their way to functions: from queues, buckets, event buses, topics and the clock."""

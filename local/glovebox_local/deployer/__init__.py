@@ -1,0 +1,1 @@
+"""Deploys the product's own template, as it stands, to the emulated AWS."""

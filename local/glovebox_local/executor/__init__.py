@@ -1,0 +1,1 @@
+"""Lambda functions that really run: one process per concurrent invocation, kept warm between."""

@@ -1,0 +1,251 @@
+"""Control groups: what bounds a sandbox as a whole (memory, processes, processor time).
+
+Version 1 (one tree per controller) and version 2 (one tree) look alike from outside this file.
+All folders lie below the server's own group, in a folder named after the server's process, so a
+later server can tell what a dead one left and whose it was.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+
+FOLDER_PREFIX = "glovebox-"
+_NEEDED = ("memory", "pids", "cpu")
+_OPTIONAL = ("freezer",)
+# Swap accounting is a kernel option: without the file there is no swap to bound.
+_SWAP_FILES = ("memory.swap.max", "memory.memsw.limit_in_bytes")
+_CPU_PERIOD_MICROSECONDS = 100_000
+
+
+class CgroupsUnavailableError(Exception):
+    """No usable control groups here; the message says why. Sandboxes run without total limits."""
+
+
+class Limits:
+    """What one sandbox may use: bytes of memory, number of processes and threads, processors."""
+
+    __slots__ = ("cpus", "memory_bytes", "pids")
+
+    def __init__(self, *, memory_bytes: int, pids: int, cpus: float) -> None:
+        self.memory_bytes = memory_bytes
+        self.pids = pids
+        self.cpus = cpus
+
+    def settings(self, version: int) -> tuple[tuple[str, str, str], ...]:
+        """(controller, file, value) of each limit."""
+        # One more: the keeper that starts the sandbox's processes lives in the same group.
+        pids = str(self.pids + 1)
+        quota = str(int(self.cpus * _CPU_PERIOD_MICROSECONDS))
+        if version == 2:
+            return (
+                ("memory", "memory.max", str(self.memory_bytes)),
+                ("memory", "memory.swap.max", "0"),
+                ("pids", "pids.max", pids),
+                ("cpu", "cpu.max", f"{quota} {_CPU_PERIOD_MICROSECONDS}"),
+            )
+        return (
+            ("memory", "memory.limit_in_bytes", str(self.memory_bytes)),
+            ("memory", "memory.memsw.limit_in_bytes", str(self.memory_bytes)),
+            ("pids", "pids.max", pids),
+            ("cpu", "cpu.cfs_quota_us", quota),
+        )
+
+
+class Cgroups:
+    """The folders of one server: ``parents`` maps a controller to the folder to build in."""
+
+    def __init__(self, version: int, parents: dict[str, str], limits: Limits) -> None:
+        self.version = version
+        self.parents = parents
+        self._limits = limits
+
+    def folders(self, name: str) -> dict[str, str]:
+        """Where a sandbox's groups are (or will be), by controller."""
+        return {controller: f"{parent}/{name}" for controller, parent in self.parents.items()}
+
+    def create(self, name: str) -> tuple[str, ...]:
+        """Make a sandbox's groups and set its limits; returns the folders to join."""
+        folders = self.folders(name)
+        places = tuple(dict.fromkeys(folders.values()))
+        for place in places:
+            os.mkdir(place, 0o755)  # noqa: PTH102 - no pathlib in the spawner
+        for controller, file, value in self._limits.settings(self.version):
+            path = f"{folders[controller]}/{file}"
+            if file not in _SWAP_FILES or os.path.exists(path):  # noqa: PTH110
+                _write(path, value)
+        return places
+
+    def remove(self, name: str) -> bool:
+        """Kill what is left in a sandbox's groups and remove them; False if one is still busy."""
+        places = set(self.folders(name).values())
+        # Every one is tried, so no short cut.
+        still_there = [place for place in places if not remove_folder(place)]
+        return not still_there
+
+    def remove_all(self) -> None:
+        """Remove everything that this server made."""
+        for parent in set(self.parents.values()):
+            for name in _folders_in(parent):
+                remove_folder(f"{parent}/{name}")
+            remove_folder(parent)
+
+    def out_of_memory_kills(self, name: str) -> int:
+        """How often the kernel killed a process of this sandbox for want of memory."""
+        file = "memory.events" if self.version == 2 else "memory.oom_control"
+        try:
+            with open(f"{self.folders(name)['memory']}/{file}", encoding="ascii") as lines:  # noqa: PTH123
+                counts = dict(line.split()[:2] for line in lines)
+        except OSError:
+            return 0
+        return int(counts.get("oom_kill", "0"))
+
+
+def join(places: tuple[str, ...]) -> None:
+    """Move this (single-threaded) process into these groups.
+
+    The kernel may take a grace period of 7 to 25 ms (measured) for the first move after a pause,
+    which is why sandboxes get keepers that joined long before they are needed.
+    """
+    for place in places:
+        _write(f"{place}/cgroup.procs", "0")
+
+
+def remove_folder(place: str) -> bool:
+    """Kill a group's processes, remove its folder; False if it is still there."""
+    for _ in range(3):
+        try:
+            os.rmdir(place)  # noqa: PTH106
+        except FileNotFoundError:
+            return True
+        except OSError:
+            for pid in _processes_in(place):
+                if pid != os.getpid():
+                    os.kill(pid, signal.SIGKILL)
+        else:
+            return True
+    return False
+
+
+def prepare(limits: Limits, server_pid: int) -> Cgroups:
+    """Make this server's folders and sweep those of dead servers.
+
+    Raises ``CgroupsUnavailableError`` where a needed controller is absent or not ours to use.
+    """
+    version, own = own_groups()
+    name = folder_name(server_pid)
+    parents: dict[str, str] = {}
+    try:
+        for controller, group in own.items():
+            sweep(group)
+            parents[controller] = f"{group}/{name}"
+            os.makedirs(parents[controller], 0o755, exist_ok=True)  # noqa: PTH103
+        if version == 2:
+            _delegate(own["memory"], parents["memory"])
+    except OSError as error:
+        Cgroups(version, parents, limits).remove_all()
+        message = f"control groups cannot be used: {error.strerror} ({error.filename})"
+        raise CgroupsUnavailableError(message) from error
+    return Cgroups(version, parents, limits)
+
+
+def sweep(group: str) -> None:
+    """Remove below ``group`` the folders of servers that are dead. Never anything else."""
+    for name in _folders_in(group):
+        if name.startswith(FOLDER_PREFIX) and not _is_alive(name):
+            for inner in _folders_in(f"{group}/{name}"):
+                remove_folder(f"{group}/{name}/{inner}")
+            remove_folder(f"{group}/{name}")
+
+
+def folder_name(pid: int) -> str:
+    """A server's folder: its process id, and its start time because ids are used again."""
+    return f"{FOLDER_PREFIX}{pid}-{_start_time(pid)}"
+
+
+def own_groups() -> tuple[int, dict[str, str]]:
+    """The version in use, and this process's own group per needed controller, as folders."""
+    unified: tuple[str, str] | None = None
+    found: dict[str, str] = {}
+    mounts = tuple(_cgroup_mounts())
+    with open("/proc/self/cgroup", encoding="utf-8") as lines:  # noqa: PTH123
+        for line in lines:
+            _, names, path = line.rstrip("\n").split(":", 2)
+            controllers = tuple(names.split(",")) if names else ("",)
+            for mount_point, root, mounted in mounts:
+                if controllers[0] in mounted:
+                    group = mount_point + _below(root, path)
+                    found |= {c: group for c in controllers if c in _NEEDED + _OPTIONAL}
+                    unified = (group, mount_point) if not names else unified
+    if all(controller in found for controller in _NEEDED):
+        return 1, found
+    if unified and set(_NEEDED) <= set(_read(f"{unified[0]}/cgroup.controllers").split()):
+        return 2, dict.fromkeys(_NEEDED, unified[0])
+    message = f"no control group tree offers {', '.join(_NEEDED)} to this process"
+    raise CgroupsUnavailableError(message)
+
+
+def _cgroup_mounts() -> Iterator[tuple[str, str, tuple[str, ...]]]:
+    """(mount point, root, controllers) of each mounted tree; version 2's controllers are ("",)."""
+    with open("/proc/self/mountinfo", encoding="utf-8") as lines:  # noqa: PTH123
+        for line in lines:
+            left, _, right = line.partition(" - ")
+            fields, (kind, _, options) = left.split(), right.split()[:3]
+            if kind == "cgroup2":
+                yield fields[4], fields[3], ("",)
+            elif kind == "cgroup":
+                yield fields[4], fields[3], tuple(options.split(","))
+
+
+def _below(root: str, path: str) -> str:
+    relative = path.removeprefix(root.rstrip("/")) if path.startswith(root) else path
+    return relative.rstrip("/")
+
+
+def _delegate(group: str, folder: str) -> None:
+    """Hand version 2's controllers down to the sandboxes' folders."""
+    wanted = " ".join(f"+{controller}" for controller in _NEEDED)
+    _write(f"{group}/cgroup.subtree_control", wanted)
+    _write(f"{folder}/cgroup.subtree_control", wanted)
+
+
+def _is_alive(name: str) -> bool:
+    pid = name.removeprefix(FOLDER_PREFIX).partition("-")[0]
+    return pid.isdigit() and folder_name(int(pid)) == name
+
+
+def _start_time(pid: int) -> str:
+    try:
+        # The command's name, in brackets, may hold spaces; what follows it does not.
+        return _read(f"/proc/{pid}/stat").rpartition(")")[2].split()[19]
+    except OSError:
+        return "dead"
+
+
+def _folders_in(place: str) -> list[str]:
+    try:
+        with os.scandir(place) as entries:
+            return [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+    except OSError:
+        return []
+
+
+def _processes_in(place: str) -> list[int]:
+    try:
+        return [int(pid) for pid in _read(f"{place}/cgroup.procs").split()]
+    except OSError:
+        return []
+
+
+def _read(path: str) -> str:
+    with open(path, encoding="ascii", errors="replace") as file:  # noqa: PTH123
+        return file.read()
+
+
+def _write(path: str, value: str) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(descriptor, value.encode())
+    finally:
+        os.close(descriptor)

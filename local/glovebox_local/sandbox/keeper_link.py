@@ -1,0 +1,157 @@
+"""The server's link to one keeper: one sandbox, and the processes started in it."""
+
+from __future__ import annotations
+
+import _socket
+import asyncio
+import contextlib
+import os
+from collections.abc import Callable
+
+from glovebox_local.sandbox import wire
+
+ExitReport = Callable[[int], None]
+
+
+class SpawnError(Exception):
+    """The sandbox, or a process in it, could not be made; the message says why."""
+
+
+class NotStartedError(SpawnError):
+    """A program never ran: the step that failed (``enter``, ``chdir``, ``exec``) and errno."""
+
+    def __init__(self, step: str, number: int) -> None:
+        super().__init__(f"{step}: {os.strerror(number)}")
+        self.step = step
+        self.number = number
+
+
+class Keeper:
+    """One keeper process: makes one sandbox, starts processes in it, dies with it."""
+
+    def __init__(self, slot: int, end: _socket.socket, loop: asyncio.AbstractEventLoop) -> None:
+        self.slot = slot
+        self.gone = asyncio.Event()
+        """Set when nothing of the sandbox is left: no process, no group."""
+        self.on_death: Callable[[], None] = lambda: None
+        """Called when the sandbox ends without being told to."""
+        self._end = end
+        self._loop = loop
+        self._ready: asyncio.Future[None] = loop.create_future()
+        self._made: asyncio.Future[int] = loop.create_future()
+        self._starting: dict[int, asyncio.Future[int]] = {}
+        self._exits: dict[int, ExitReport] = {}
+        self._next_tag = 0
+        self._open = True
+        end.setblocking(False)
+        loop.add_reader(end.fileno(), self._read)
+
+    async def ready(self) -> None:
+        """Wait until the keeper is in its groups. Raises ``SpawnError`` if it cannot be."""
+        await asyncio.shield(self._ready)
+
+    async def make(self, *, network: bool) -> int:
+        """Make the sandbox; returns the (host's) id of its first process.
+
+        Raises ``SpawnError``.
+        """
+        self._send(("make", network))
+        return await self._made
+
+    async def start(
+        self,
+        argv: list[str],
+        environment: dict[str, str],
+        directory: str,
+        standard: tuple[int, int, int],
+        on_exit: ExitReport,
+    ) -> tuple[int, int]:
+        """Start a program in the sandbox; returns (tag, host's process id).
+
+        ``on_exit`` gets the wait status, or -1 if the sandbox ended first. Raises
+        ``NotStartedError`` if the program cannot run, ``SpawnError`` if the sandbox is gone.
+        """
+        tag = self._next_tag
+        self._next_tag += 1
+        started: asyncio.Future[int] = self._loop.create_future()
+        self._starting[tag] = started
+        self._exits[tag] = on_exit
+        try:
+            self._send(("start", tag, argv, environment, directory), standard)
+            return tag, await started
+        except BaseException:
+            self._exits.pop(tag, None)
+            raise
+        finally:
+            self._starting.pop(tag, None)
+
+    def signal(self, tag: int, number: int) -> None:
+        """Send a signal to a process's whole group, if the process still runs."""
+        with contextlib.suppress(SpawnError):
+            self._send(("signal", tag, number))
+
+    def close(self) -> None:
+        """Kill the sandbox and everything in it; ``gone`` tells when that is done."""
+        if self._open:
+            self._open = False
+            self._loop.remove_reader(self._end.fileno())
+            self._end.close()
+            self._fail(SpawnError("the sandbox is gone"))
+
+    def _send(self, packet: wire.Packet, fds: tuple[int, ...] = ()) -> None:
+        if not self._open:
+            message = "the sandbox is gone"
+            raise SpawnError(message)
+        try:
+            wire.send(self._end, packet, fds)
+        except (wire.Closed, BlockingIOError) as error:
+            message = "the sandbox's keeper does not answer"
+            raise SpawnError(message) from error
+
+    def _read(self) -> None:
+        try:
+            while self._open:
+                self._heed(wire.receive(self._end)[0])
+        except BlockingIOError:
+            pass
+        except wire.Closed:
+            self._died()
+
+    def _heed(self, packet: wire.Packet) -> None:
+        match packet:
+            case ("ready",):
+                if not self._ready.done():
+                    self._ready.set_result(None)
+            case ("made", int(pid)):
+                _settle(self._made, pid)
+            case ("failed", str(text)):
+                self._fail(SpawnError(text))
+            case ("started", int(tag), int(pid)) if tag in self._starting:
+                _settle(self._starting[tag], pid)
+            case ("unstarted", int(tag), str(step), int(number)) if tag in self._starting:
+                if not self._starting[tag].done():
+                    self._starting[tag].set_exception(NotStartedError(step, number))
+            case ("exited", int(tag), int(status)) if tag in self._exits:
+                self._exits.pop(tag)(status)
+            case ("died",):
+                self._died()
+
+    def _died(self) -> None:
+        self.close()
+        self.on_death()
+
+    def _fail(self, error: SpawnError) -> None:
+        awaited: list[asyncio.Future[None] | asyncio.Future[int]]
+        awaited = [self._ready, self._made, *self._starting.values()]
+        for future in awaited:
+            if not future.done():
+                future.set_exception(error)
+                future.exception()  # nobody may be waiting: not worth a warning
+        exits, self._exits = self._exits, {}
+        for on_exit in exits.values():
+            on_exit(-1)
+
+
+def _settle(future: asyncio.Future[int], value: int) -> None:
+    if not future.done():
+        future.set_result(value)

@@ -1,0 +1,153 @@
+"""Programs that run in a sandbox: their output, their end, their timeout."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+
+from glovebox_local.sandbox.keeper_link import Keeper
+from glovebox_local.sandbox.output import HeadAndTail
+
+_PIECE_BYTES = 65536
+_MAX_PIPE_BYTES = 1024 * 1024
+_KILL_SECONDS = 5.0
+
+
+class Stream:
+    """The read end of a pipe, emptied as it fills."""
+
+    __slots__ = ("_loop", "closed", "fd", "kept")
+
+    def __init__(self, fd: int, limit: int, loop: asyncio.AbstractEventLoop) -> None:
+        self.fd = fd
+        self.kept = HeadAndTail(limit)
+        self.closed: asyncio.Future[None] = loop.create_future()
+        """Done once every writer has closed the stream, or we gave it up."""
+        self._loop = loop
+        os.set_blocking(fd, False)
+        loop.add_reader(fd, self._read_some)
+
+    def empty(self) -> None:
+        """Take what is there now; of a stream that fills as fast, what a pipe holds at most."""
+        for _ in range(_MAX_PIPE_BYTES // _PIECE_BYTES):
+            if self.closed.done() or not self._read_some():
+                break
+
+    def close(self) -> None:
+        """Give the stream up: whoever still writes to it gets SIGPIPE."""
+        if not self.closed.done():
+            self._loop.remove_reader(self.fd)
+            os.close(self.fd)
+            self.closed.set_result(None)
+
+    def _read_some(self) -> bool:
+        try:
+            piece = os.read(self.fd, _PIECE_BYTES)
+        except BlockingIOError:
+            return False
+        if piece:
+            self.kept.add(piece)
+            return True
+        self.close()
+        return False
+
+
+class Process:
+    """One program in a sandbox. ``start`` makes it; it goes on until it ends or is killed."""
+
+    def __init__(self, keeper: Keeper, limit: int, drain_seconds: float) -> None:
+        self._keeper = keeper
+        self._limit = limit
+        self._drain_seconds = drain_seconds
+        self._loop = asyncio.get_running_loop()
+        self._exit: asyncio.Future[int] = self._loop.create_future()
+        self._tag = -1
+        self.host_pid = 0
+        self.started = time.monotonic()
+        self.ended: float | None = None
+        self.timed_out = False
+
+    async def start(
+        self, argv: list[str], environment: dict[str, str], directory: str, null_fd: int
+    ) -> None:
+        """Run the program; returns once it runs.
+
+        Raises ``NotStartedError`` if it cannot, ``SpawnError`` if the sandbox is gone, and
+        ``wire.TooLarge`` if arguments and environment are more than a process may have.
+        """
+        out_read, out_write = os.pipe()
+        error_read, error_write = os.pipe()
+        self.stdout = Stream(out_read, self._limit, self._loop)
+        self.stderr = Stream(error_read, self._limit, self._loop)
+        try:
+            self._tag, self.host_pid = await self._keeper.start(
+                argv, environment, directory, (null_fd, out_write, error_write), self._on_exit
+            )
+        except BaseException:
+            self.release()
+            raise
+        finally:
+            os.close(out_write)
+            os.close(error_write)
+
+    async def wait(self, timeout_seconds: float) -> int | None:
+        """The wait status, with the output complete; None if the sandbox ended first.
+
+        At the timeout the program's process group is killed, and ``timed_out`` set.
+        """
+        timer = self._loop.call_later(timeout_seconds, self._time_out)
+        try:
+            status = await asyncio.shield(self._exit)
+        finally:
+            timer.cancel()
+        await self._drain()
+        return None if status < 0 else status
+
+    def kill_after(self, timeout_seconds: float) -> None:
+        """Kill it once it has run this long; for a program that nobody waits for."""
+        self._loop.call_later(timeout_seconds, self.kill)
+
+    @property
+    def running(self) -> bool:
+        """Whether the program itself (not what it left behind) still runs."""
+        return not self._exit.done()
+
+    def wait_status(self) -> int | None:
+        """How it ended, as ``os.wait`` says it; None while it runs."""
+        return self._exit.result() if self._exit.done() else None
+
+    def kill(self) -> None:
+        """Kill the program and all of its process group, if it still runs."""
+        self._keeper.signal(self._tag, int(signal.SIGKILL))
+
+    def release(self) -> None:
+        """Let go of both streams."""
+        self.stdout.close()
+        self.stderr.close()
+
+    def _time_out(self) -> None:
+        self.timed_out = True
+        # A keeper that does not answer must not keep the caller past its timeout.
+        self._loop.call_later(_KILL_SECONDS, self._on_exit, -1)
+        self.kill()
+
+    def _on_exit(self, status: int) -> None:
+        if not self._exit.done():
+            self.ended = time.monotonic()
+            self._exit.set_result(status)
+
+    async def _drain(self) -> None:
+        """Take what the program wrote. What it left running may hold the streams open for ever."""
+        self.stdout.empty()
+        self.stderr.empty()
+        still_open = [s.closed for s in (self.stdout, self.stderr) if not s.closed.done()]
+        if still_open:
+            await asyncio.wait(still_open, timeout=self._drain_seconds)
+
+
+def exit_code(wait_status: int) -> int:
+    """As shells tell it: the code, or 128 and the signal's number."""
+    code = os.waitstatus_to_exitcode(wait_status)
+    return code if code >= 0 else 128 - code
