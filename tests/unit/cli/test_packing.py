@@ -42,6 +42,29 @@ def test_git_decides_in_a_work_tree(tmp_path: Path) -> None:
     assert list_source(tmp_path / "build").names == ["out.o"], "ignored as a whole: all of it"
 
 
+def test_a_tracked_folder_that_became_a_link_is_not_followed(tmp_path: Path) -> None:
+    folder = tmp_path / "src"
+    write(folder, "a.py", "deep/b.py")
+    write(tmp_path, "outside/b.py")
+    git(folder, "init", "-q")
+    git(folder, "add", ".")
+    (folder / "deep/b.py").unlink()
+    (folder / "deep").rmdir()
+    (folder / "deep").symlink_to("../outside")
+    assert list_source(folder).names == ["a.py"]
+
+
+def test_a_hooks_variables_do_not_lead_git_astray(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path, "here/a.py", "there/b.py")
+    for name in ("here", "there"):
+        git(tmp_path / name, "init", "-q")
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / "there/.git"))
+    monkeypatch.setenv("GIT_WORK_TREE", str(tmp_path / "there"))
+    assert list_source(tmp_path / "here").names == ["a.py"]
+
+
 def test_without_git_all_but_caches_is_sent(tmp_path: Path) -> None:
     write(tmp_path, "a.py", "a.pyc", ".hidden", "deep/b.py")
     write(tmp_path, *(f"{folder}/x" for folder in LEFT_OUT_FOLDERS - {".git"}))

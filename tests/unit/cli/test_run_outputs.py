@@ -73,6 +73,19 @@ def test_other_sources_are_posted_as_they_are(api: FakeApi, project: Path, cli: 
     assert not api.uploads
 
 
+def test_a_source_that_is_a_link_to_elsewhere_is_refused(
+    api: FakeApi, project: Path, cli: Cli, tmp_path: Path
+) -> None:
+    (tmp_path / "secret").mkdir()
+    (project / "linked").symlink_to(tmp_path / "secret")
+    text = (project / "glovebox.yml").read_text().replace("path: .", "path: linked")
+    (project / "glovebox.yml").write_text(text)
+    ended = cli("run", "--api", api.url)
+    assert ended.code == 2
+    assert "leads out of the manifest's folder" in ended.err
+    assert not api.uploads
+
+
 def test_table(mixed: FakeApi, project: Path, cli: Cli) -> None:
     ended = cli("run", "--api", mixed.url)
     assert ended.code == 1
