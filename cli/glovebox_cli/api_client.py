@@ -120,13 +120,16 @@ class ApiClient:
         """The newest runs, in the API's own words."""
         return _list(self._call("GET", "/runs"), "runs")
 
-    def attempts(self, run_id: str, since: str | None) -> tuple[list[AttemptView], str | None]:
-        """The attempts that changed since a cursor, oldest change first, and the next cursor."""
+    def changes(
+        self, run_id: str, since: str | None
+    ) -> tuple[RunView, list[AttemptView], str | None]:
+        """The run, the attempts that changed since a cursor, oldest first, and the next cursor."""
         query = {} if since is None else {"since": since}
         answer = self._call("GET", f"/runs/{_part(run_id)}/tests", query=query)
         cursor = answer.get("cursor")
         views = [self._viewed(attempt_view, document) for document in _list(answer, "attempts")]
-        return views, cursor if isinstance(cursor, str) else since
+        run = self.view(answer.get("run"))
+        return run, views, cursor if isinstance(cursor, str) else since
 
     def test(self, run_id: str, key: str) -> dict[str, Any]:
         """One test with all its attempts and their logs."""

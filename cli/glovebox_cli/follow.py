@@ -17,6 +17,8 @@ from glovebox_cli.views import AttemptView, RunView
 
 FASTEST_LOOK_SECONDS = 0.15
 SLOWEST_LOOK_SECONDS = 1.0
+PAUSE_PER_SECOND = 0.04
+"""Seconds between looks for every second that the run has taken."""
 FAREWELL_SECONDS = 10.0
 """How long an interrupted command waits for the run to end."""
 _CANCEL_SECONDS = 3.0
@@ -39,12 +41,12 @@ class Follower:
 
     def follow(self) -> RunView | None:
         """Follow to the end and return the finished run; None if interrupted before it ended."""
-        pause = FASTEST_LOOK_SECONDS
+        began = time.monotonic()
         while True:
             if self._stop.requested and self._farewell_ends is None:
                 self._cancel()
             try:
-                run, changed = self._look()
+                run = self._look()
             except (ApiUnreachable, ApiRefused) as error:
                 if self._farewell_ends is not None or self._stop.requested:
                     return None
@@ -53,7 +55,9 @@ class Follower:
                 return run
             if self._farewell_ends is not None and time.monotonic() > self._farewell_ends:
                 return None
-            pause = FASTEST_LOOK_SECONDS if changed else min(pause * 1.5, SLOWEST_LOOK_SECONDS)
+            # Every look costs the other side; who has waited long can wait a little longer.
+            pause = PAUSE_PER_SECOND * (time.monotonic() - began)
+            pause = min(max(pause, FASTEST_LOOK_SECONDS), SLOWEST_LOOK_SECONDS)
             self._stop.sleep(pause, until=self._wants_farewell)
 
     def complete(self, report: Report) -> None:
@@ -73,29 +77,26 @@ class Follower:
                     )
                 )
 
-    def _look(self) -> tuple[RunView, bool]:
-        # First the run: an attempt that ends between the two is then seen at the next look,
-        # or told from the report, but never missed behind a state that says finished.
-        run = self._api.run(self._run_id)
-        attempts, self._cursor = self._api.attempts(self._run_id, self._cursor)
-        changed = [self._tell(attempt) for attempt in attempts]
+    def _look(self) -> RunView:
+        run, attempts, self._cursor = self._api.changes(self._run_id, self._cursor)
+        for attempt in attempts:
+            self._tell(attempt)
         for watcher in self._watchers:
             watcher.run_changed(run)
-        return run, any(changed)
+        return run
 
-    def _tell(self, attempt: AttemptView) -> bool:
+    def _tell(self, attempt: AttemptView) -> None:
         """Pass on what is news; an attempt that has ended does not start again."""
         identity = (attempt.key, attempt.number)
         if identity in self._finished:
-            return False
+            return
         if attempt.is_finished:
             self._finished.add(identity)
         elif identity in self._started:
-            return False
+            return
         self._started.add(identity)
         for watcher in self._watchers:
             watcher.attempt_changed(attempt)
-        return True
 
     def _wants_farewell(self) -> bool:
         return self._stop.requested and self._farewell_ends is None

@@ -113,7 +113,7 @@ def _latest_attempts(api: ApiClient, run_id: str) -> dict[str, AttemptView]:
     latest: dict[str, AttemptView] = {}
     cursor: str | None = None
     for _ in range(_MOST_PAGES):
-        attempts, cursor = api.attempts(run_id, cursor)
+        _, attempts, cursor = api.changes(run_id, cursor)
         # The API may repeat what it told; a page without news is the last.
         news = [a for a in attempts if latest.get(a.key) != a and _is_later(a, latest)]
         if not news:

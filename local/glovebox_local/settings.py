@@ -24,7 +24,7 @@ class LocalSettings:
     idle_worker_seconds: float = 60.0
     """A Lambda worker that nobody invoked for this long is ended, to give its memory back."""
 
-    max_idle_workers: int = 6
+    max_idle_workers: int = 4
     """At most this many Lambda workers wait warm, all functions together."""
 
     account_concurrency: int = 64

@@ -46,7 +46,7 @@ def imports_of(path: Path) -> set[str]:
 def is_standard(module: str) -> bool:
     import sys
 
-    return module.split(".")[0] in sys.stdlib_module_names
+    return module.split(".", maxsplit=1)[0] in sys.stdlib_module_names
 
 
 def files_of(room: str) -> list[Path]:

@@ -112,7 +112,7 @@ class FakeApi:
     """Answers to give first, by `METHOD /path`; a body of None drops the connection."""
     looks: int = 0
     on_look: Callable[[FakeApi], None] = lambda _: None
-    """Called before each answer to `GET /runs/{id}`."""
+    """Called before each answer to `GET /runs/{id}` and `GET /runs/{id}/tests`."""
     on_cancel: Callable[[FakeApi], None] = lambda _: None
 
     def __post_init__(self) -> None:
@@ -168,9 +168,12 @@ class FakeApi:
             self.on_look(self)
             return 200, self.run
         if rest == "/tests":
+            self.looks += 1
+            self.on_look(self)
             # One attempt of overlap: the same change is delivered twice, as the contract allows.
             begin = max(0, int(query.get("since", "0")) - 1)
-            return 200, {"attempts": self.attempts[begin:], "cursor": str(len(self.attempts))}
+            changes = {"attempts": self.attempts[begin:], "cursor": str(len(self.attempts))}
+            return 200, {"run": self.run, **changes}
         if rest == "/cancel" and method == "POST":
             self.run["cancel_requested"] = True
             self.on_cancel(self)

@@ -14,16 +14,8 @@ from importlib import import_module
 from typing import Any, TypeVar
 
 import httpx
-from hopx_ai._agent_client import AgentHTTPClient
-from hopx_ai._client import HTTPClient
-from hopx_ai.errors import (
-    APIError,
-    HopxError,
-    NotFoundError,
-    RateLimitError,
-    ServerError,
-)
 
+from glovebox.adapters import hopx_parts
 from glovebox.domain.errors import SandboxLost, SandboxRefused, SandboxUnavailable
 from glovebox.ports import CommandAnswer, SandboxRequest
 
@@ -33,6 +25,11 @@ UPLOAD_SECONDS = 60
 READY_SECONDS = 30
 """How long an agent may take to answer after its sandbox was created."""
 T = TypeVar("T")
+
+with hopx_parts.without_the_whole():
+    from hopx_ai._agent_client import AgentHTTPClient
+    from hopx_ai._client import HTTPClient
+    from hopx_ai.errors import APIError, HopxError, NotFoundError, RateLimitError, ServerError
 
 # What the SDK lets through beside its own errors, on malformed answers and broken connections.
 _SDK_ERRORS = (HopxError, httpx.HTTPError, ValueError, AttributeError, TypeError, KeyError)

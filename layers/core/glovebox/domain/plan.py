@@ -19,6 +19,7 @@ MAX_GROUPS_PER_BATCH = 50
 launcher loses more."""
 MAX_BATCH_WIDTH = 10
 """Sandboxes that one launcher drives at once: ten keep its process below half a core."""
+SINGLE_LAUNCHER_PARALLELISM = 4
 LAUNCHER_BUDGET_SECONDS = 780
 """What a batch may take at worst: the launcher's 900 s less room to start, record and answer."""
 MAX_GROUP_SECONDS = 600
@@ -166,9 +167,12 @@ def _cell(test: PlannedTest, suite: Suite) -> str:
 
 
 def batch_width(parallelism: int) -> int:
-    """Sandboxes at once in one batch: half of all, so that two launchers overlap and no lane
-    idles between batches, up to what one launcher can drive."""
-    return max(1, min(MAX_BATCH_WIDTH, math.ceil(parallelism / 2)))
+    """Sandboxes at once in one batch, up to what one launcher can drive: half of all, so that
+    two launchers overlap and no lane idles between batches; but all of a few, where a second
+    launcher would cost more than the gaps."""
+    if parallelism <= SINGLE_LAUNCHER_PARALLELISM:
+        return parallelism
+    return min(MAX_BATCH_WIDTH, math.ceil(parallelism / 2))
 
 
 def concurrent_batches(parallelism: int) -> int:

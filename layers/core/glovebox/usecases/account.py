@@ -40,11 +40,12 @@ class RunAccount:
         return {"runs": [_run_document(run) for run in runs], "next": following}
 
     def changes(self, run_id: str, since: str | None) -> dict[str, Any]:
-        """Attempts that changed since a cursor, oldest change first, and the next cursor.
+        """The run, the attempts that changed since a cursor, oldest first, and the next cursor.
 
-        Raises ValueError for a cursor that this did not hand out.
+        The run is read first: what ends between the two reads is told next time, but never
+        missed behind a state that says finished. Raises ValueError for a foreign cursor.
         """
-        self.runs.run(run_id)
+        run = self.runs.run(run_id)
         after = to_epoch_seconds(since) if since else 0.0
         found = self.runs.attempts_changed_since(
             run_id, max(0.0, after - OVERLAP_SECONDS), CHANGES_PER_PAGE
@@ -54,6 +55,7 @@ class RunAccount:
             # A full page overlaps less, or a burst within the overlap would never be passed.
             newest += OVERLAP_SECONDS
         return {
+            "run": _run_document(run),
             "attempts": [_change_document(attempt) for attempt in found],
             "cursor": to_timestamp(newest),
         }

@@ -25,7 +25,7 @@ from glovebox.usecases.prepare import ARCHIVE_TYPE, setup_env
 from glovebox.usecases.process import Process, run_process
 from glovebox.usecases.rounds import read_manifest, write_plan, write_round
 from glovebox.usecases.sandbox_scope import fresh_sandbox
-from glovebox.usecases.source import MAX_ARCHIVE_BYTES
+from glovebox.usecases.source import MAX_ARCHIVE_BYTES, make_bundle
 
 DISCOVERY_SECONDS = 300
 """Longest listing of one suite's tests."""
@@ -56,7 +56,7 @@ class PlanRun:
         manifest = read_manifest(self.artifacts, run_id)
         prepared = self.artifacts.get(keys.prepared_key(run_id), limit=MAX_ARCHIVE_BYTES)
         discoveries, compiled = self._discover(manifest, prepared)
-        self.artifacts.put(keys.bundle_key(run_id), prepared + compiled, ARCHIVE_TYPE)
+        self.artifacts.put(keys.bundle_key(run_id), make_bundle(prepared, compiled), ARCHIVE_TYPE)
         plan = Plan(
             run_id=run_id,
             name=manifest.name,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import io
+import math
 import re
 import shlex
 import tarfile
@@ -27,6 +28,8 @@ HOME_FOLDER = "/workspace/home"
 LOG_LIMIT_BYTES = 256 * 1024
 """Of one process's output: the first and the last half of it are kept."""
 FILE_LIMIT_BYTES = MAX_RECORD_BYTES
+INLINE_LIMIT_BYTES = 512 * 1024
+"""Up to here an answer comes with the command's own; a longer one is fetched as a file."""
 ANSWER_LIMIT_BYTES = 16 * 1024 * 1024
 """Of the packed answer: a log, and the result files of one process."""
 GRACE_SECONDS = 5
@@ -35,8 +38,8 @@ PATIENCE_SECONDS = 240
 """Longest wait in one request: hosted commands end after 300 s, and networks forget idle
 connections after about 350 s. A longer process is asked after again."""
 REQUEST_MARGIN_SECONDS = 20
+GZIP_MAGIC = b"\x1f\x8b"
 _SLOT = re.compile(r"[a-z][a-z0-9-]{0,30}")
-_MAX_MEMBERS = 20
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,7 @@ class Process:
     timeout_seconds: float
     env: Mapping[str, str]
     bundle: bytes = b""
-    """A gzipped tar that is unpacked over /workspace first."""
+    """A tar, gzipped or plain, that is unpacked over /workspace first."""
 
 
 def run_process(sandbox: Sandbox, process: Process, clock: Clock) -> Evidence:
@@ -58,7 +61,7 @@ def run_process(sandbox: Sandbox, process: Process, clock: Clock) -> Evidence:
 
     Raises SandboxUnavailable before anything ran, SandboxLost once it may have run.
     """
-    upload = f"{ROOT}-{process.slot}.tar.gz"
+    upload = f"{ROOT}-{process.slot}.tar"
     sandbox.upload(upload, process.bundle + _spec_archive(process))
     return await_process(sandbox, process, clock)
 
@@ -75,18 +78,19 @@ def await_process(sandbox: Sandbox, process: Process, clock: Clock) -> Evidence:
             env=process.env,
             timeout_seconds=(patience or longest) + REQUEST_MARGIN_SECONDS,
         )
-        word, _, rest = answer.stdout.partition("\n")
-        if answer.exit_code != 0 or not word.startswith("glovebox "):
+        line, _, rest = answer.stdout.partition("\n")
+        word, _, facts = line.partition(" ")[2].partition(" ")
+        if answer.exit_code != 0 or not line.startswith("glovebox "):
             reason = f"no readable answer from the sandbox (exit code {answer.exit_code})"
             raise SandboxLost(reason, sandbox_id=sandbox.sandbox_id)
-        if word == "glovebox inline":
-            return _read_answer(sandbox, process, _decode(sandbox, rest))
-        if word.startswith("glovebox file "):
+        if word == "inline":
+            return _read_answer(sandbox, process, facts, _decode(sandbox, rest))
+        if word == "file":
             path = f"{ROOT}/{process.slot}/packed"
             content = sandbox.download(path, limit=ANSWER_LIMIT_BYTES)
-            return _read_answer(sandbox, process, content)
-        if word != "glovebox running" or clock.monotonic() > give_up_at:
-            reason = f"the process never answered: {word[:200]}"
+            return _read_answer(sandbox, process, facts, content)
+        if word != "running" or clock.monotonic() > give_up_at:
+            reason = f"the process never answered: {line[:300]}"
             raise SandboxLost(reason, sandbox_id=sandbox.sandbox_id)
         # The first call came from somebody else, or was cut off: ask on, now with patience.
         command = _launch_command(process, PATIENCE_SECONDS)
@@ -96,38 +100,42 @@ def _launch_command(process: Process, patience: int) -> str:
     if not _SLOT.fullmatch(process.slot):
         message = f"not a slot: {process.slot!r}"
         raise ValueError(message)
-    head = (
-        f"slot={process.slot}\n"
-        f"upload={shlex.quote(f'{ROOT}-{process.slot}.tar.gz')}\n"
-        f"patience={patience:d}\n"
-    )
+    settings = {
+        "slot": process.slot,
+        "upload": f"{ROOT}-{process.slot}.tar",
+        "patience": f"{patience:d}",
+        "nonce": process.nonce,
+        # Whole seconds: the shell compares them with what it measured.
+        "timeout": f"{math.ceil(process.timeout_seconds):d}",
+        "grace": f"{GRACE_SECONDS:d}",
+        "log_limit": f"{LOG_LIMIT_BYTES:d}",
+        "file_limit": f"{FILE_LIMIT_BYTES:d}",
+        "answer_limit": f"{INLINE_LIMIT_BYTES:d}",
+    }
+    head = "".join(f"{name}={shlex.quote(value)}\n" for name, value in settings.items())
     return head + payload("launch.sh").decode()
 
 
 def _spec_archive(process: Process) -> bytes:
-    """The process's own folder as a gzipped tar. Appended to the bundle: tar reads both."""
+    """The process's own folder as a tar. Appended to the bundle: tar reads both."""
     folder = f"{ROOT}/{process.slot}"
 
     def filled(text: str) -> str:
         return text.replace(FOLDER, folder).replace(NONCE, process.nonce)
 
-    settings = (
-        f"nonce={shlex.quote(process.nonce)}\n"
-        f"timeout={process.timeout_seconds:.3f}\n"
-        f"grace={GRACE_SECONDS:d}\n"
-        f"log_limit={LOG_LIMIT_BYTES:d}\n"
-        f"file_limit={FILE_LIMIT_BYTES:d}\n"
-    )
     results = [part for name, path in process.command.results.items() for part in (path, name)]
     files = {
-        "supervise.sh": payload("supervise.sh"),
-        "settings": settings.encode(),
         "argv": _nul_separated([filled(element) for element in process.command.argv]),
         "results": _nul_separated([filled(part) for part in results]),
         **process.command.files,
     }
     packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w:gz", compresslevel=1) as archive:
+    # As the bundle is, so must be what follows it: tar reads one compression a file.
+    gzipped = process.bundle.startswith(GZIP_MAGIC)
+    with tarfile.open(fileobj=packed, mode="w:gz" if gzipped else "w:") as archive:
+        source = tarfile.TarInfo("src")
+        source.type, source.mode = tarfile.DIRTYPE, 0o755
+        archive.addfile(source)
         for name, content in files.items():
             member = tarfile.TarInfo(f".glovebox/{process.slot}/{name}")
             member.size = len(content)
@@ -147,51 +155,47 @@ def _decode(sandbox: Sandbox, text: str) -> bytes:
         raise SandboxLost(reason, sandbox_id=sandbox.sandbox_id) from error
 
 
-def _read_answer(sandbox: Sandbox, process: Process, content: bytes) -> Evidence:
-    try:
-        members = _unpack(content, {"code", "log", *process.command.results})
-    except (tarfile.TarError, ValueError, EOFError) as error:
-        reason = f"the answer from the sandbox is malformed: {error}"
-        raise SandboxLost(reason, sandbox_id=sandbox.sandbox_id) from error
-    fields = members.pop("code", b"").decode(errors="replace").split()
-    log = members.pop("log", b"")
-    nonce, code, timed_out, seconds, log_bytes = _read_code(fields, len(log))
+def _read_answer(sandbox: Sandbox, process: Process, facts: str, content: bytes) -> Evidence:
+    """The evidence in an answer: one line of facts, then the files one after another."""
+    nonce, code, timed_out, seconds, log_bytes, listed = _read_facts(facts)
+    files: dict[str, bytes] = {}
+    offset = 0
+    for name, size in listed:
+        if name not in {"log", *process.command.results} or name in files:
+            reason = "the answer from the sandbox holds what was not asked for"
+            raise SandboxLost(reason, sandbox_id=sandbox.sandbox_id)
+        files[name] = content[offset : offset + size]
+        offset += size
+    if offset != len(content):
+        reason = "the answer from the sandbox is cut"
+        raise SandboxLost(reason, sandbox_id=sandbox.sandbox_id)
+    log = files.pop("log", b"")
     return Evidence(
         nonce=nonce,
         exit_code=code,
         timed_out=timed_out,
         duration_seconds=seconds,
         log=log,
-        log_bytes=log_bytes,
+        log_bytes=max(log_bytes, len(log)),
         log_truncated=log_bytes > LOG_LIMIT_BYTES,
-        files=members,
+        files=files,
     )
 
 
-def _unpack(content: bytes, wanted: set[str]) -> dict[str, bytes]:
-    """The wanted members: regular files, each once. Anything else in there is an attack."""
-    members: dict[str, bytes] = {}
-    with tarfile.open(fileobj=io.BytesIO(content), mode="r:") as archive:
-        for count, member in enumerate(archive):
-            if count >= _MAX_MEMBERS or member.name not in wanted or member.name in members:
-                message = "it holds what was not asked for"
-                raise ValueError(message)
-            file = archive.extractfile(member) if member.isreg() else None
-            if file is None or member.sparse is not None:
-                message = "it holds something that is no plain file"
-                raise ValueError(message)
-            members[member.name] = file.read()
-    return members
-
-
-def _read_code(
-    fields: list[str], kept: int
-) -> tuple[str | None, int | None, bool, float | None, int]:
-    """Nonce, exit code, whether timed out, duration, log size. Malformed means unknown."""
+def _read_facts(
+    facts: str,
+) -> tuple[str | None, int | None, bool, float | None, int, list[tuple[str, int]]]:
+    """Nonce, exit code, whether timed out, duration, log size, files. Malformed means unknown,
+    and what is unknown proves nothing."""
     try:
-        nonce, code, timed_out, started, ended, log_bytes = fields
+        nonce, code, timed_out, began, ended, log_bytes, *files = facts.split()
         # Sandboxes of some locales write a decimal comma.
-        seconds = float(ended.replace(",", ".")) - float(started.replace(",", "."))
-        return nonce, int(code), timed_out != "0", max(0.0, seconds), max(kept, int(log_bytes))
+        seconds = float(ended.replace(",", ".")) - float(began.replace(",", "."))
+        # "!name:0" is a file that was too long to bring: as good as not there.
+        pairs = [file.rsplit(":", 1) for file in files if not file.startswith("!")]
+        listed = [(name, int(size)) for name, size in pairs]
+        if any(size < 0 for _, size in listed):
+            raise ValueError
+        return nonce, int(code), timed_out != "0", max(0.0, seconds), int(log_bytes), listed
     except ValueError:
-        return None, None, False, None, kept
+        return None, None, False, None, 0, []

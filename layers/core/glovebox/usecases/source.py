@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import tarfile
+import zlib
 from collections.abc import Mapping
 
 from glovebox.domain.errors import SourceError
@@ -16,6 +17,7 @@ MAX_MEMBERS = 100_000
 MAX_NAME_BYTES = 1024
 MAX_DEPTH = 100
 """Folders within folders; the tar filter itself recurses on path parts."""
+PLAIN_BUNDLE_BYTES = 4 * 1024 * 1024
 PREFIX = "src/"
 """Where the source lies below /workspace."""
 
@@ -39,6 +41,21 @@ def normalise_source(archive: bytes) -> bytes:
     except (tarfile.TarError, gzip.BadGzipFile, EOFError, OSError, RecursionError) as error:
         raise SourceError(f"the source is not a gzipped tar archive: {error}") from error
     return out.getvalue()
+
+
+def make_bundle(prepared: bytes, compiled: bytes) -> bytes:
+    """Two gzipped tars as one file for `tar -i`. Plain where small: every sandbox would unpack
+    it again, which costs more than sending it, up to a few MiB."""
+    parts = [part for part in (prepared, compiled) if part]
+    plain = bytearray()
+    try:
+        for part in parts:
+            with gzip.open(io.BytesIO(part)) as content:
+                # Read to the limit and no further: the archives come out of sandboxes.
+                plain += content.read(PLAIN_BUNDLE_BYTES + 1)
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise SourceError(f"the prepared source is damaged: {error}") from error
+    return bytes(plain) if len(plain) <= PLAIN_BUNDLE_BYTES else b"".join(parts)
 
 
 def archive_files(files: Mapping[str, str]) -> bytes:
