@@ -46,6 +46,11 @@ class Keeper:
         end.setblocking(False)
         loop.add_reader(end.fileno(), self._read)
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it still answers: its sandbox lives, as far as is known."""
+        return self._open
+
     async def ready(self) -> None:
         """Wait until the keeper is in its groups. Raises ``SpawnError`` if it cannot be."""
         await asyncio.shield(self._ready)

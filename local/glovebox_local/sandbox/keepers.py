@@ -1,4 +1,8 @@
-"""The server's side of the spawner: it asks for keepers, and some always wait to be taken."""
+"""The server's side of the spawner: it asks for keepers, and some sandboxes always stand ready.
+
+A spare sandbox is made like any other and nobody was in it before; only its making is over already
+when it is asked for.
+"""
 
 from __future__ import annotations
 
@@ -16,19 +20,24 @@ from glovebox_local.sandbox.spawner.plan import Plan
 
 _TRIES = 3
 
+Made = tuple[Keeper, int]
+"""A keeper whose sandbox is made, and the host's id of the sandbox's first process."""
+
 
 class Keepers:
-    """The spawner process and its keepers, of which ``spare`` always wait ready."""
+    """The spawner process, its keepers, and ``spare`` sandboxes of each kind in use."""
 
     def __init__(self, plan: Plan, *, spare: int, on_lost: Callable[[], None]) -> None:
+        """``on_lost`` is called when the spawner ends by itself."""
         self._plan = plan
         self._spare = spare
         self._on_lost = on_lost
         self._alive: dict[int, Keeper] = {}
         self._asked: dict[int, asyncio.Future[Keeper]] = {}
-        self._line: deque[asyncio.Future[Keeper]] = deque()
+        self._ready: dict[bool, deque[asyncio.Task[Made]]] = {False: deque(), True: deque()}
         self._free_slots: list[int] = []
         self._slots_made = 0
+        self._stopping = False
 
     @property
     def pid(self) -> int:
@@ -36,57 +45,76 @@ class Keepers:
         return self._process.pid
 
     def open(self) -> None:
-        """Start the spawner and the first spare keepers. Needs a running loop."""
+        """Start the spawner. Needs a running loop."""
         self._loop = asyncio.get_running_loop()
         self._process, self._end = launch(self._plan)
         self._end.setblocking(False)
         self._loop.add_reader(self._end.fileno(), self._read)
-        self.refill()
 
-    async def take(self) -> Keeper:
-        """A keeper that is ready; ``refill`` replaces it. Raises ``SpawnError``."""
+    async def take(self, *, network: bool) -> Made:
+        """A sandbox of this kind that nobody had before. Raises ``SpawnError``."""
+        line = self._ready[network]
         for tries_left in reversed(range(_TRIES)):
+            if not line:
+                self._prepare(network)
             try:
-                if not self._line:
-                    self._ask()
-                keeper = await self._line.popleft()
-                await keeper.ready()
+                keeper, first_pid = await line.popleft()
             except SpawnError:
                 if not tries_left:
                     raise
             else:
-                return keeper
-        raise AssertionError
+                if keeper.is_open:
+                    return keeper, first_pid
+        message = "sandboxes end as soon as they are made"
+        raise SpawnError(message)
 
-    def refill(self) -> None:
-        """Ask for keepers until ``spare`` wait or come; after the hurry, not within it."""
-        while len(self._line) < self._spare:
-            self._ask()
+    def refill(self, *, network: bool) -> None:
+        """Make sandboxes of this kind until ``spare`` are ready; after the hurry, not within it."""
+        while len(self._ready[network]) < self._spare and not self._stopping:
+            self._prepare(network)
 
     async def stop(self, patience_seconds: float) -> None:
         """Kill all sandboxes and end the spawner; returns when nothing is left."""
+        self._stopping = True
         for keeper in list(self._alive.values()):
             keeper.close()
         self._loop.remove_reader(self._end.fileno())
         self._end.close()
+        for preparing in (*self._ready[False], *self._ready[True]):
+            preparing.cancel()
         try:
             await asyncio.to_thread(self._process.wait, patience_seconds)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
 
-    def _ask(self) -> None:
+    def _prepare(self, network: bool) -> None:
+        task = asyncio.create_task(self._make(network))
+        # Perhaps nobody ever takes it: its failure is then nobody's news.
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())
+        self._ready[network].append(task)
+
+    async def _make(self, network: bool) -> Made:
+        keeper = await self._ask()
+        try:
+            await keeper.ready()
+            return keeper, await keeper.make(network=network)
+        except BaseException:
+            keeper.close()
+            raise
+
+    async def _ask(self) -> Keeper:
         slot = heapq.heappop(self._free_slots) if self._free_slots else self._slots_made
         self._slots_made = max(self._slots_made, slot + 1)
-        coming: asyncio.Future[Keeper] = self._loop.create_future()
-        self._line.append(coming)
+        self._asked[slot] = self._loop.create_future()
         try:
             wire.send(self._end, ("keeper", slot))
-        except (wire.Closed, BlockingIOError) as error:
-            _refuse(coming, f"the spawner does not answer: {error}")
+        except (wire.Closed, BlockingIOError, OSError) as error:
+            self._asked.pop(slot)
             heapq.heappush(self._free_slots, slot)
-        else:
-            self._asked[slot] = coming
+            message = f"the spawner does not answer: {error}"
+            raise SpawnError(message) from error
+        return await self._asked[slot]
 
     def _read(self) -> None:
         try:
@@ -95,17 +123,30 @@ class Keepers:
         except BlockingIOError:
             pass
         except wire.Closed:
-            self._loop.remove_reader(self._end.fileno())
-            self._on_lost()
+            self._lose()
+
+    def _lose(self) -> None:
+        self._loop.remove_reader(self._end.fileno())
+        for coming in self._asked.values():
+            if not coming.done():
+                coming.set_exception(SpawnError("the spawner ended"))
+        for keeper in self._alive.values():
+            keeper.close()
+            keeper.gone.set()  # the kernel kills a keeper with its spawner
+        self._on_lost()
 
     def _heed(self, packet: wire.Packet, fds: list[int]) -> None:
         match packet:
             case ("keeper", int(slot), int(_)):
                 keeper = Keeper(slot, wire.adopt(fds.pop()), self._loop)
                 self._alive[slot] = keeper
-                self._asked.pop(slot).set_result(keeper)
+                coming = self._asked.pop(slot)
+                # Whoever asked may have been cancelled meanwhile.
+                keeper.close() if coming.done() else coming.set_result(keeper)
             case ("refused", int(slot), str(text)):
-                _refuse(self._asked.pop(slot), text)
+                coming = self._asked.pop(slot)
+                if not coming.done():
+                    coming.set_exception(SpawnError(text))
                 heapq.heappush(self._free_slots, slot)
             case ("gone", int(slot)):
                 keeper = self._alive.pop(slot)
@@ -114,8 +155,3 @@ class Keepers:
                 heapq.heappush(self._free_slots, slot)
         for descriptor in fds:
             os.close(descriptor)
-
-
-def _refuse(coming: asyncio.Future[Keeper], text: str) -> None:
-    coming.set_exception(SpawnError(text))
-    coming.exception()  # perhaps nobody waits for it yet: not worth a warning

@@ -36,12 +36,12 @@ class BubblewrapMissingError(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What a sandbox sees of the host, beyond the system's own folders."""
+    """What a sandbox sees of the host."""
 
     options: tuple[str, ...]
     """bwrap's options that show it."""
-    etc: str | None = None
-    """A folder that was prepared as every sandbox's /etc; None to put one together each time."""
+    has_etc: bool
+    """Whether /etc is part of it already, with the sandbox's own files."""
 
 
 def find_bwrap() -> str:
@@ -57,17 +57,17 @@ def bwrap_options(settings: SandboxSettings, view: View, *, network: bool) -> Op
     """All of bwrap's options but those that name descriptors (files, filter, information)."""
     before = (
         *_namespaces(network=network),
-        *_system_folders(),
-        *_etc(view.etc, network=network),
+        *view.options,
+        *(() if view.has_etc else etc_options(SHARED_ETC)),
+        *(etc_options(NETWORK_ETC) if network else ()),
         *("--proc", "/proc", "--dev", "/dev"),
         *_masks(),
         *_sized("/dev/shm", settings.shm_mb, "1777"),  # noqa: S108 - the sandbox's own
         *_sized("/tmp", settings.tmp_mb, "1777"),  # noqa: S108 - the sandbox's own
         *_sized(HOME, settings.workspace_mb, "0755"),
-        *view.options,
     )
-    after = ("--remount-ro", "/dev", "--remount-ro", "/", "--chdir", HOME)
-    return before, () if view.etc else small_files(network=network), after
+    files = () if view.has_etc else small_files(network=network)
+    return before, files, ("--remount-ro", "/dev", "--remount-ro", "/", "--chdir", HOME)
 
 
 def _namespaces(*, network: bool) -> tuple[str, ...]:
@@ -80,7 +80,8 @@ def _namespaces(*, network: bool) -> tuple[str, ...]:
     )
 
 
-def _system_folders() -> tuple[str, ...]:
+def system_folders() -> tuple[str, ...]:
+    """/usr, and the top-level names that lead into it or stand beside it."""
     options = ["--ro-bind", "/usr", "/usr"]
     for name in _MERGED_INTO_USR:
         folder = Path("/", name)
@@ -91,13 +92,10 @@ def _system_folders() -> tuple[str, ...]:
     return tuple(options)
 
 
-def _etc(prepared: str | None, *, network: bool) -> tuple[str, ...]:
-    shared = () if prepared else SHARED_ETC
-    names = shared + (NETWORK_ETC if network else ())
-    whole = ("--ro-bind", prepared, "/etc") if prepared else ()
+def etc_options(names: tuple[str, ...]) -> tuple[str, ...]:
+    """These of /etc, where they exist."""
     present = [path for path in (Path("/etc", name) for name in names) if path.exists()]
-    binds = (word for path in present for word in ("--ro-bind", str(path), str(path)))
-    return (*whole, *binds)
+    return tuple(word for path in present for word in ("--ro-bind", str(path), str(path)))
 
 
 def small_files(*, network: bool) -> tuple[tuple[str, bytes], ...]:

@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from glovebox_local.sandbox import linux
-from glovebox_local.sandbox.recipe import View
-from glovebox_local.sandbox.stage import Stage
+from glovebox_local.sandbox.recipe import View, system_folders
+from glovebox_local.sandbox.stage import build_root
 
 INSIDE = "/opt/python"
 _INSIDE_SITE = "/opt/site"
@@ -48,52 +48,37 @@ def host_view(runtime_site: Path | None, *, private: bool) -> View:
         raise RuntimeUnavailableError(message)
     base = Path(sys.base_prefix).resolve()
     in_usr = base.is_relative_to("/usr")
-    folders: dict[str, Path] = {} if in_usr else {"python": base}
-    if runtime_site is not None:
-        folders["site"] = runtime_site.resolve()
-    sites = [path for path in _site_folders(base) if path.is_dir()]
-    stage = Stage(folders) if private else None
-    options: list[str] = []
+    options = list(system_folders())
     if in_usr:
         options += _usr_names(base)
     else:
         # Scripts and the loader's search path name the installation by its place on the host.
-        python = stage.path("python") if stage else str(base)
-        options += ("--ro-bind", python, INSIDE, "--symlink", INSIDE, str(base))
+        options += ("--ro-bind", str(base), INSIDE, "--symlink", INSIDE, str(base))
+    sites = [path for path in _site_folders(base) if path.is_dir()]
     inside = [str(site if in_usr else INSIDE / site.relative_to(base)) for site in sites]
-    options += _packages(inside, stage, folders.get("site"), _pip(sites))
-    return View(tuple(options), stage.etc() if stage else None)
+    pip = [path for site in sites for pattern in _PIP_PATTERNS for path in site.glob(pattern)]
+    options += _packages(inside, runtime_site.resolve() if runtime_site else None, pip)
+    if private:
+        return View(("--ro-bind", build_root(options), "/"), has_etc=True)
+    return View(tuple(options), has_etc=False)
 
 
-def _pip(sites: list[Path]) -> list[Path]:
-    return [path for site in sites for pattern in _PIP_PATTERNS for path in site.glob(pattern)]
-
-
-def _packages(
-    inside: list[str], stage: Stage | None, site: Path | None, pip: list[Path]
-) -> Iterator[str]:
+def _packages(inside: list[str], site: Path | None, pip: list[Path]) -> Iterator[str]:
     """Cover every site folder: the first by the wanted packages, the others by nothing."""
     for covered in inside[1:]:
         yield from ("--tmpfs", covered, "--remount-ro", covered)
-    if not inside:
-        return
-    main = inside[0]
-    shown = stage.path("site") if stage else str(site)
-    if site is not None and (site / "pip").is_dir():
-        yield from ("--ro-bind", shown, main)
-        return
-    names = sorted(os.listdir(site)) if site else []  # noqa: PTH208 - names are wanted
-    if names:
-        yield from ("--ro-bind", shown, _INSIDE_SITE)
-    if stage is not None:
-        yield from ("--ro-bind", stage.packages(names, _INSIDE_SITE, pip), main)
-        return
-    yield from ("--tmpfs", main)
-    for name in names:
-        yield from ("--symlink", f"{_INSIDE_SITE}/{name}", f"{main}/{name}")
-    for path in pip:
-        yield from ("--ro-bind", str(path), f"{main}/{path.name}")
-    yield from ("--remount-ro", main)
+    for main in inside[:1]:
+        if site is not None and (site / "pip").is_dir():
+            yield from ("--ro-bind", str(site), main)
+            continue
+        yield from ("--tmpfs", main)
+        if site is not None:
+            yield from ("--ro-bind", str(site), _INSIDE_SITE)
+            for name in sorted(os.listdir(site)):  # noqa: PTH208 - names are wanted
+                yield from ("--symlink", f"{_INSIDE_SITE}/{name}", f"{main}/{name}")
+        for path in pip:
+            yield from ("--ro-bind", str(path), f"{main}/{path.name}")
+        yield from ("--remount-ro", main)
 
 
 def _usr_names(base: Path) -> Iterator[str]:

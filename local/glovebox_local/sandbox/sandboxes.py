@@ -144,7 +144,7 @@ class Sandboxes:
             sandbox = await self._make(image, network=network, env=env)
         finally:
             self._making -= 1
-            self._keepers.refill()
+            self._keepers.refill(network=network)
         self._alive[sandbox.id] = sandbox
         self._listeners.assign(sandbox.listener, sandbox)
         sandbox.keeper.on_death = partial(self._begin_end, sandbox)
@@ -158,8 +158,7 @@ class Sandboxes:
         keeper: Keeper | None = None
         try:
             async with asyncio.timeout(self._settings.create_seconds):
-                keeper = await self._keepers.take()
-                first_pid = await keeper.make(network=network)
+                keeper, first_pid = await self._keepers.take(network=network)
             uid = None if self._uid_base is None else self._uid_base + keeper.slot
             files = SandboxFiles(first_pid, uid)
         except (SpawnError, OSError) as error:

@@ -71,7 +71,7 @@ class SandboxService:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._stopping.set)
         keepers = Keepers(
-            self._plan, spare=self._settings.spare_keepers, on_lost=self._spawner_lost
+            self._plan, spare=self._settings.spare_sandboxes, on_lost=self._spawner_lost
         )
         keepers.open()
         agent = Agent(self._settings, self._null_fd)
@@ -137,7 +137,6 @@ class SandboxService:
         return Plan(
             full=root,
             own_uid=settings.recipe.own_uid,
-            empty_environment=settings.recipe.empty_environment,
             seccomp=seccomp.build() if settings.recipe.seccomp else b"",
             uid_base=self._uid_base or 0,
             inside_uid=recipe.INSIDE_UID,

@@ -18,9 +18,6 @@ class Recipe:
     seccomp: bool = True
     """The system call filter."""
 
-    empty_environment: bool = True
-    """bwrap gets no environment: it is process 1 inside, where /proc shows what it was given."""
-
     own_uid: bool = True
     """Every sandbox has a user id of its own; without, root inside bwrap is root of the host."""
 
@@ -44,8 +41,9 @@ class SandboxSettings:
     max_sandboxes: int = 256
     """Live sandboxes at a time; one more is answered 429."""
 
-    spare_keepers: int = 2
-    """Keepers that wait ready in their control groups, so that no create waits for the kernel."""
+    spare_sandboxes: int = 2
+    """Sandboxes of each kind in use (with and without a network) that stand ready, so that no
+    create waits for the kernel."""
 
     memory_mb: int = 2048
     """Memory of one sandbox with all its processes and files, in MiB (level ``full`` only)."""

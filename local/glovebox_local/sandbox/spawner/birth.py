@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Mapping
 
 from glovebox_local.sandbox.spawner.plan import Plan
 
@@ -90,10 +89,8 @@ def _become_bwrap(
         if plan.full and plan.own_uid:
             os.setresgid(uid, uid, uid)
             os.setresuid(uid, uid, uid)
-        # bwrap was process 1 once with its launcher's keys in /proc/1/environ: it gets none.
-        environment: Mapping[str, str] = {} if plan.empty_environment else os.environ
         command = [plan.bwrap, "--args", str(descriptors[-2]), "--", FIRST_PROCESS]
-        os.execve(plan.bwrap, command, environment)  # noqa: S606 - no shell is the point
+        os.execve(plan.bwrap, command, {})  # noqa: S606 - no shell is the point
     except OSError as error:
         os.write(2, f"{plan.bwrap}: {error}".encode())
     finally:

@@ -7,7 +7,6 @@ from typing import Any
 _FIELDS = (
     "full",
     "own_uid",
-    "empty_environment",
     "seccomp",
     "uid_base",
     "inside_uid",
@@ -37,7 +36,6 @@ class Plan:
         *,
         full: bool,
         own_uid: bool,
-        empty_environment: bool,
         seccomp: bytes,
         uid_base: int,
         inside_uid: int,
@@ -54,7 +52,6 @@ class Plan:
         self.full = full
         """Root makes the sandboxes: every one gets a user id of its own."""
         self.own_uid = own_uid
-        self.empty_environment = empty_environment
         self.seccomp = seccomp
         """The filter, or nothing (a test's mutation)."""
         self.uid_base = uid_base

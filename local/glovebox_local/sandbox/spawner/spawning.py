@@ -20,6 +20,7 @@ from glovebox_local.sandbox.spawner.plan import Plan
 
 _END_SECONDS = 5.0
 _RETRY_SECONDS = 0.05
+_WAKE_BYTES = 4096
 
 
 class Spawner:
@@ -29,13 +30,19 @@ class Spawner:
         self._plan = plan
         self._end = end
         self._groups = _groups_of(plan)
-        self._slots: dict[int, tuple[int, int]] = {}  # pidfd: (slot, pid)
+        self._slots: dict[int, int] = {}  # process id of a keeper: its slot
         self._busy_groups: list[int] = []
         self._events = select.epoll()
+        # A child's end interrupts nothing in Python, but it writes here.
+        self._wake_read, wake_write = os.pipe()
+        os.set_blocking(wake_write, False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
 
     def serve(self) -> None:
         """Obey until the server closes its end, then end everything."""
         self._events.register(self._end.fileno(), select.EPOLLIN)
+        self._events.register(self._wake_read, select.EPOLLIN)
         try:
             while True:
                 self._turn(_RETRY_SECONDS if self._busy_groups else None)
@@ -44,12 +51,13 @@ class Spawner:
 
     def _turn(self, timeout: float | None) -> None:
         for descriptor, _ in self._events.poll(timeout):
-            if descriptor == self._end.fileno():
+            if descriptor == self._wake_read:
+                os.read(self._wake_read, _WAKE_BYTES)
+                self._bury()
+            else:
                 packet, _ = wire.receive(self._end)
                 if packet[0] == "keeper":
                     self._fork_keeper(packet[1])
-            else:
-                self._bury(descriptor)
         for slot in self._busy_groups[:]:
             self._clean(slot)
 
@@ -64,33 +72,27 @@ class Spawner:
             wire.send(self._end, ("refused", slot, str(error)))
             return
         if pid == 0:
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             theirs.close()
             self._end.close()
             self._events.close()
             keeper.run(self._plan, ours, self._plan.uid_base + slot, places)
-        descriptor = os.pidfd_open(pid)
-        self._slots[descriptor] = (slot, pid)
-        self._events.register(descriptor, select.EPOLLIN)
+        self._slots[pid] = slot
         try:
             wire.send(self._end, ("keeper", slot, pid), (theirs.fileno(),))
         finally:
             theirs.close()
             ours.close()
 
-    def _bury(self, descriptor: int) -> None:
-        slot, pid = self._slots.pop(descriptor)
-        self._events.unregister(descriptor)
-        os.close(descriptor)
-        with contextlib.suppress(ChildProcessError):  # _clean may have waited for it already
-            os.waitpid(pid, 0)
-        self._busy_groups.append(slot)
-        self._clean(slot)
+    def _bury(self) -> None:
+        """Wait for every child that ended; strangers are orphans of a keeper that was killed."""
+        with contextlib.suppress(ChildProcessError):
+            while pid := os.waitpid(-1, os.WNOHANG)[0]:
+                if pid in self._slots:
+                    self._busy_groups.append(self._slots.pop(pid))
 
     def _clean(self, slot: int) -> None:
-        # A keeper killed from outside leaves processes that die a moment after it.
-        with contextlib.suppress(ChildProcessError):
-            while os.waitpid(-1, os.WNOHANG)[0]:
-                pass
         if self._groups is None or self._groups.remove(_name(slot)):
             self._busy_groups.remove(slot)
             with contextlib.suppress(wire.Closed):
@@ -101,12 +103,12 @@ class Spawner:
         self._events.unregister(self._end.fileno())
         deadline = time.monotonic() + _END_SECONDS
         while self._slots or self._busy_groups:
-            for descriptor, _ in self._events.poll(_RETRY_SECONDS):
-                self._bury(descriptor)
+            self._events.poll(_RETRY_SECONDS)
+            self._bury()
             for slot in self._busy_groups[:]:
                 self._clean(slot)
             if time.monotonic() > deadline:
-                for _, pid in self._slots.values():
+                for pid in self._slots:
                     os.kill(pid, signal.SIGKILL)
                 deadline += _END_SECONDS
         if self._groups:
