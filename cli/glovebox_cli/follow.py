@@ -17,7 +17,7 @@ from glovebox_cli.views import AttemptView, RunView
 
 FASTEST_LOOK_SECONDS = 0.15
 SLOWEST_LOOK_SECONDS = 1.0
-PAUSE_PER_SECOND = 0.04
+PAUSE_PER_SECOND = 0.03
 """Seconds between looks for every second that the run has taken."""
 FAREWELL_SECONDS = 10.0
 """How long an interrupted command waits for the run to end."""

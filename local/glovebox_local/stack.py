@@ -193,7 +193,9 @@ class LocalStack:
             own = {
                 "HopxBaseUrl": server.url if server else "",
                 "HopxApiKey": api_key,
-                "MaxParallelism": str(2 * cpu_count()),
+                # One more than there are processors: while one sandbox is made or emptied, the
+                # others keep all of them busy. More would only take turns.
+                "MaxParallelism": str(cpu_count() + 1),
             }
             given = {k: v for k, v in own.items() if k in declared} | self._parameters
             self._progress("deploying the template")

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from glovebox.telemetry import LogEvent
+
 from tests.stack.definitions import template
 
 TEXT = (Path(__file__).parents[2] / "docs/operating.md").read_text(encoding="utf-8")

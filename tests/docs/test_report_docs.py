@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from pydantic import BaseModel
-
 from glovebox.domain.attempt import Fault
 from glovebox.domain.log import Log
 from glovebox.domain.report import AttemptReport, Report, Summary, TestReport, Usage
+from pydantic import BaseModel
 
 TEXT = (Path(__file__).parents[2] / "docs/report.md").read_text(encoding="utf-8")
 SECTIONS: dict[str, type[BaseModel]] = {

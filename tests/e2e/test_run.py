@@ -135,7 +135,6 @@ def test_environment():
 
 def test_the_network_is_off_unless_asked_for(stack: Stack, project: Project) -> None:
     code = """
-import socket
 def test_only_loopback():
     lines = open("/proc/net/dev").read().splitlines()[2:]
     assert [line.split(":")[0].strip() for line in lines] == ["lo"]

@@ -257,6 +257,7 @@ class DynamoRuns:
                 ":pk": {"S": f"run#{run_id}"},
                 ":prefix": {"S": prefix},
             },
+            ProjectionExpression="doc",
             ConsistentRead=True,
         )
         for page in pages:
@@ -275,6 +276,7 @@ class DynamoRuns:
                 ":pk": {"S": f"run#{run_id}"},
                 ":since": {"S": to_timestamp(changed_at)},
             },
+            ProjectionExpression="doc",
             ConsistentRead=True,
             Limit=limit,
         )

@@ -31,6 +31,8 @@ class Command:
     results: Mapping[str, str] = field(default_factory=dict)
     """Name to path, relative to the source's root unless it starts with `FOLDER`: what to
     collect when the process has ended."""
+    results_are_ascii: bool = False
+    """Whether the results hold ASCII only: such an answer needs no encoding on its way."""
 
 
 @dataclass(frozen=True)

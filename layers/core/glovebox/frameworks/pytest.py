@@ -98,6 +98,8 @@ def _command(mode: str, selectors: Iterable[str], *options: str) -> Command:
         ),
         files={WITNESS: payload(WITNESS), SELECTORS: json.dumps(list(selectors)).encode()},
         results={RECORD: f"{FOLDER}/{RECORD}"},
+        # json.dumps escapes everything else.
+        results_are_ascii=True,
     )
 
 

@@ -39,6 +39,7 @@ PATIENCE_SECONDS = 240
 connections after about 350 s. A longer process is asked after again."""
 REQUEST_MARGIN_SECONDS = 20
 GZIP_MAGIC = b"\x1f\x8b"
+DISCARD_BYTES = 8 * 1024 * 1024
 _SLOT = re.compile(r"[a-z][a-z0-9-]{0,30}")
 
 
@@ -84,7 +85,9 @@ def await_process(sandbox: Sandbox, process: Process, clock: Clock) -> Evidence:
             reason = f"no readable answer from the sandbox (exit code {answer.exit_code})"
             raise SandboxLost(reason, sandbox_id=sandbox.sandbox_id)
         if word == "inline":
-            return _read_answer(sandbox, process, facts, _decode(sandbox, rest))
+            plain = process.command.results_are_ascii
+            content = rest.encode() if plain else _decode(sandbox, rest)
+            return _read_answer(sandbox, process, facts, content)
         if word == "file":
             path = f"{ROOT}/{process.slot}/packed"
             content = sandbox.download(path, limit=ANSWER_LIMIT_BYTES)
@@ -111,6 +114,8 @@ def _launch_command(process: Process, patience: int) -> str:
         "log_limit": f"{LOG_LIMIT_BYTES:d}",
         "file_limit": f"{FILE_LIMIT_BYTES:d}",
         "answer_limit": f"{INLINE_LIMIT_BYTES:d}",
+        "discard": f"{len(process.bundle) > DISCARD_BYTES:d}",
+        "encode": f"{not process.command.results_are_ascii:d}",
     }
     head = "".join(f"{name}={shlex.quote(value)}\n" for name, value in settings.items())
     return head + payload("launch.sh").decode()
@@ -135,6 +140,8 @@ def _spec_archive(process: Process) -> bytes:
     with tarfile.open(fileobj=packed, mode="w:gz" if gzipped else "w:") as archive:
         source = tarfile.TarInfo("src")
         source.type, source.mode = tarfile.DIRTYPE, 0o755
+        archive.addfile(source)
+        source.name = "home"
         archive.addfile(source)
         for name, content in files.items():
             member = tarfile.TarInfo(f".glovebox/{process.slot}/{name}")
@@ -166,7 +173,7 @@ def _read_answer(sandbox: Sandbox, process: Process, facts: str, content: bytes)
             raise SandboxLost(reason, sandbox_id=sandbox.sandbox_id)
         files[name] = content[offset : offset + size]
         offset += size
-    if offset != len(content):
+    if offset > len(content):
         reason = "the answer from the sandbox is cut"
         raise SandboxLost(reason, sandbox_id=sandbox.sandbox_id)
     log = files.pop("log", b"")

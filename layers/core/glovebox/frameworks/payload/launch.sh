@@ -4,6 +4,8 @@
 #   patience   whole seconds to wait for a process that was started before; 0 starts and waits
 #   timeout, grace          seconds: until TERM, and from there to KILL
 #   log_limit, file_limit, answer_limit   bytes
+#   discard    1 to remove the upload once it is unpacked
+#   encode     1 to answer in base64: for results that need not be text
 #
 # Idempotent: however often it is posted, the process starts once, and every call answers with
 # the state of that one process. The folder holds argv (NUL after each element), results
@@ -31,25 +33,30 @@ supervise() {
     local lasted=$((${ended/[.,]/} - ${began/[.,]/}))
     [ "$lasted" -ge $((timeout * 1000000)) ] && timed_out=1
   fi
-  local paths=("$dir/log") names=(log) i
+  # The log comes last: what a process prints need not be text, and must not shift the others.
+  local paths=() names=() i
   for ((i = 0; i + 1 < ${#results[@]}; i += 2)); do
     # Only regular files: a pipe in a report's place would hold everything up.
-    if [ -f "${results[i]}" ]; then
-      paths+=("${results[i]}")
+    local path=${results[i]}
+    [ "${path:0:1}" = / ] || path=/workspace/src/$path
+    if [ -f "$path" ]; then
+      paths+=("$path")
       names+=("${results[i + 1]}")
     fi
   done
-  local sizes
+  paths+=("$dir/log")
+  names+=(log)
+  local sizes last=$((${#paths[@]} - 1))
   mapfile -t sizes < <(stat -L -c %s -- "${paths[@]}")
-  local log_bytes=${sizes[0]} total=0 listed=
+  local log_bytes=${sizes[last]} total=0 listed=
   if [ "$log_bytes" -gt "$log_limit" ]; then
     {
       head -c $((log_limit / 2)) "$dir/log"
       printf '\n[… %s bytes left out …]\n' $((log_bytes - log_limit))
       tail -c $((log_limit / 2)) "$dir/log"
     } >"$dir/log.cut"
-    paths[0]=$dir/log.cut
-    sizes[0]=$(stat -c %s "$dir/log.cut")
+    paths[last]=$dir/log.cut
+    sizes[last]=$(stat -c %s "$dir/log.cut")
   fi
   for i in "${!paths[@]}"; do
     # A result that is too long is told by its size and left where it is.
@@ -63,25 +70,28 @@ supervise() {
   done
   local facts="$nonce $code $timed_out $began $ended $log_bytes$listed"
   if [ "$total" -le "$answer_limit" ]; then
-    { printf 'glovebox inline %s\n' "$facts"; cat -- "${paths[@]}" | base64 -w0; } >"$dir/answer"
+    printf 'glovebox inline %s\n' "$facts" >"$dir/answer"
   else
     cat -- "${paths[@]}" >"$dir/packed"
     printf 'glovebox file %s\n' "$facts" >"$dir/answer"
+    paths=()
   fi
+  printf '%s\0' "${paths[@]}" >"$dir/bodies"
   : >"$dir/done"
 }
 
-if mkdir ".glovebox-$slot" 2>/dev/null; then
-  if tar --no-same-owner -xif "$upload" 2>".glovebox-$slot/unpack" && cd src; then
-    cd ..
-    [ -d home ] || mkdir home
+# Created or refused in one step, like a folder, and without starting a program.
+set -C
+if { : >".glovebox-$slot"; } 2>/dev/null; then
+  set +C
+  if tar --no-same-owner -xif "$upload" 2>"$upload.error" && [ -d src ]; then
     supervise </dev/null >/dev/null 2>&1 &
     [ "$patience" -gt 0 ] || wait $!
-    # The next process in this sandbox has its own upload; this one only takes up memory.
-    rm -f "$upload"
+    # The next process in this sandbox has its own upload; a long one only takes up memory.
+    [ "$discard" -eq 0 ] || rm -f "$upload"
   else
     printf 'glovebox broken '
-    head -c 2000 ".glovebox-$slot/unpack"
+    head -c 2000 "$upload.error"
     exit 0
   fi
 fi
@@ -90,8 +100,13 @@ while [ ! -e "$dir/done" ] && [ "$waited" -lt $((patience * 5)) ]; do
   sleep 0.2
   waited=$((waited + 1))
 done
-if [ -e "$dir/done" ]; then
-  cat "$dir/answer"
-else
+if [ ! -e "$dir/done" ]; then
   printf 'glovebox running\n'
+  exit 0
 fi
+mapfile -d '' -t bodies <"$dir/bodies"
+if [ "$encode" -eq 0 ]; then
+  exec cat -- "$dir/answer" "${bodies[@]}"
+fi
+cat -- "$dir/answer"
+[ -z "${bodies[*]}" ] || cat -- "${bodies[@]}" | base64 -w0
