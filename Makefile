@@ -4,7 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SITE := $(VENV)/share/glovebox/sandbox-site
-PIP_FLAGS := --quiet --disable-pip-version-check --require-hashes
+# The lock files name everything, so pip need not resolve anything.
+PIP_FLAGS := --quiet --disable-pip-version-check --no-deps --require-hashes
 
 export SAM_CLI_TELEMETRY := 0
 
