@@ -24,6 +24,7 @@ from glovebox_local.aws.service_models import private_sessions
 from glovebox_local.delivery.schedules import Clock, system_clock
 from glovebox_local.deployer.deployer import Deployer, Deployment
 from glovebox_local.deployer.document import read_document
+from glovebox_local.deployer.translator import TranslatorProcess
 from glovebox_local.endpoints import STATE_DIR_PREFIX, Endpoints, publish
 from glovebox_local.errors import LocalStackError
 from glovebox_local.executor.environment import WorkerSurroundings, host_environment
@@ -184,7 +185,9 @@ class LocalStack:
         declared = frozenset(read_document(template).get("Parameters") or {})
         state_dir = self._make_state_dir()
         api_key = secrets.token_urlsafe(24)
-        # Another process, on another processor, while this one imports moto.
+        # Other processes, on another processor, while this one imports moto.
+        translator = TranslatorProcess()
+        self._undo.append(translator.close)
         sandboxes = self._start_sandboxes(api_key, state_dir) if "HopxBaseUrl" in declared else None
         self._progress("starting AWS")
         with private_sessions():
@@ -199,7 +202,7 @@ class LocalStack:
             }
             given = {k: v for k, v in own.items() if k in declared} | self._parameters
             self._progress("deploying the template")
-            deployer = Deployer(self._name, self._client, machinery)
+            deployer = Deployer(self._name, self._client, machinery, translator)
             deployment = self._deployment = deployer.deploy(template, given)
         machinery.start()
         known = {field: deployment.outputs.get(name, "") for name, field in _OUTPUTS.items()}

@@ -20,6 +20,7 @@ from glovebox_local.deployer.document import read_document
 from glovebox_local.deployer.intrinsics import NO_VALUE, Physical, Resolver
 from glovebox_local.deployer.parameters import apply_parameters
 from glovebox_local.deployer.sam import translate
+from glovebox_local.deployer.translator import TranslatorProcess
 from glovebox_local.errors import TemplateError, UnsupportedError
 from glovebox_local.settings import ACCOUNT_ID, REGION
 
@@ -51,7 +52,14 @@ class Deployment:
 class Deployer:
     """Deploys one template into an empty emulated account."""
 
-    def __init__(self, stack_name: str, client: Callable[[str], Any], machinery: Machinery) -> None:
+    def __init__(
+        self,
+        stack_name: str,
+        client: Callable[[str], Any],
+        machinery: Machinery,
+        translator: TranslatorProcess | None = None,
+    ) -> None:
+        self._translator = translator
         self._stack_name = stack_name
         self._client = client
         self._machinery = machinery
@@ -65,7 +73,7 @@ class Deployer:
         """
         declared = read_document(path).get("Parameters") or {}
         values = apply_parameters(declared, parameters)
-        translated = translate(path, values)
+        translated = translate(path, values, self._translator)
         template = translated.template
         unknown = set(template) - _SECTIONS
         if unknown:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import copy
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from glovebox_local.deployer.document import read_document
+from glovebox_local.deployer.translator import TranslatorProcess
 from glovebox_local.errors import TemplateError, UnsupportedError
-from glovebox_local.settings import REGION
 
 _BUCKET = "glovebox-local-code"
 _FUNCTION = "AWS::Serverless::Function"
@@ -33,8 +31,11 @@ class Translated:
     """By the S3 key that the translator was given in place of the folder."""
 
 
-def translate(path: Path, parameters: Mapping[str, Any]) -> Translated:
-    """Read a template and expand its SAM resources. Raises TemplateError."""
+def translate(
+    path: Path, parameters: Mapping[str, Any], translator: TranslatorProcess | None = None
+) -> Translated:
+    """Read a template and expand its SAM resources, by a translator that was started before, if
+    there is one. Raises TemplateError."""
     document = read_document(path)
     folders: dict[str, Path] = {}
     default_code = (document.get("Globals") or {}).get("Function", {}).pop("CodeUri", None)
@@ -48,7 +49,8 @@ def translate(path: Path, parameters: Mapping[str, Any]) -> Translated:
         _package(path.parent, name, resource["Type"], properties, folders)
     if "Transform" not in document:
         return Translated(document, folders)
-    return Translated(_run_translator(document, parameters), folders)
+    translated = (translator or TranslatorProcess()).translate(document, parameters)
+    return Translated(translated, folders)
 
 
 def _package(
@@ -74,28 +76,3 @@ def _package(
         wanted = "Definition" if kind == "AWS::Serverless::StateMachine" else "DefinitionBody"
         if inline == wanted and isinstance(properties.get(uri), str):
             properties[inline] = read_document(root / properties.pop(uri))
-
-
-class _NoManagedPolicies:
-    """Tells the translator that policies are given by ARN: it would ask IAM for their names."""
-
-    def load(self) -> dict[str, str]:
-        return {}
-
-
-def _run_translator(document: dict[str, Any], parameters: Mapping[str, Any]) -> dict[str, Any]:
-    import boto3
-    from samtranslator.model.exceptions import InvalidDocumentException
-    from samtranslator.parser.parser import Parser
-    from samtranslator.translator.translator import Translator
-
-    source = json.loads(json.dumps(document))
-    translator = Translator({}, Parser(), boto_session=boto3.Session(region_name=REGION))
-    flat = {k: ",".join(v) if isinstance(v, list) else v for k, v in parameters.items()}
-    try:
-        translated = translator.translate(source, parameter_values=flat)
-    except InvalidDocumentException as error:
-        causes = "; ".join(cause.message for cause in error.causes) or str(error)
-        msg = f"the SAM translator refused the template: {causes}"
-        raise TemplateError(msg) from error
-    return copy.deepcopy(dict(translated))
