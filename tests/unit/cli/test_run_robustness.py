@@ -16,9 +16,9 @@ GOOD = report_of(a_test("a"), a_test("b"))
 
 
 def test_transient_errors_are_waited_out(api: FakeApi, project: Path, cli: Cli) -> None:
-    run, tests = f"GET /runs/{RUN_ID}", f"GET /runs/{RUN_ID}/tests"
+    tests = f"GET /runs/{RUN_ID}/tests"
     broken: list[tuple[int, Any]] = [(503, error("x", "busy")), (500, b"oops"), (200, None)]
-    for request in ("POST /sources", "PUT /blob", run, tests, f"GET /runs/{RUN_ID}/report"):
+    for request in ("POST /sources", "PUT /blob", tests, f"GET /runs/{RUN_ID}/report"):
         api.refusals[request] = list(broken)
     api.refusals["POST /runs"] = [(503, error("x", "busy")), (429, error("x", "slow"))]
     api.finish(GOOD)
@@ -43,7 +43,7 @@ def test_an_api_that_stays_away_ends_the_wait(
     api: FakeApi, project: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("glovebox_cli.running.WATCH_PATIENCE_SECONDS", 0.3)
-    api.refusals[f"GET /runs/{RUN_ID}"] = [(200, None)] * 100
+    api.refusals[f"GET /runs/{RUN_ID}/tests"] = [(200, None)] * 100
     ended = cli("run", "--api", api.url, "-o", "jsonl")
     assert ended.code == 3
     assert f"lost sight of run {RUN_ID}" in ended.err
