@@ -95,7 +95,9 @@ def test_commands_run_at_the_same_time(shared: Box) -> None:
 
 def test_a_command_ignores_and_blocks_no_signal(shared: Box) -> None:
     masks = shared.shell("grep -E '^Sig(Ign|Blk)' /proc/self/status").split()[1::2]
-    assert [int(mask, 16) for mask in masks] == [0, 0]
+    # 32 and 33 are the C library's own; what they were when the server started cannot be undone.
+    ours = ~(0b11 << 31)
+    assert [int(mask, 16) & ours for mask in masks] == [0, 0]
     assert shared.command("kill -TERM $$; echo survived").body["exit_code"] == 143
 
 
