@@ -19,7 +19,8 @@ PACKAGE = "hopx_ai"
 def without_the_whole() -> Iterator[None]:
     """Within the block, modules of the package can be imported and its `__init__` does not run.
 
-    Afterwards `import hopx_ai` works as ever, for whoever wants all of it.
+    Afterwards the block's modules belong to whoever imported them there, and `import hopx_ai`
+    works as ever, with modules of its own, for whoever wants all of it.
     """
     if PACKAGE in sys.modules:
         yield
@@ -34,4 +35,5 @@ def without_the_whole() -> Iterator[None]:
     try:
         yield
     finally:
-        del sys.modules[PACKAGE]
+        for name in [name for name in sys.modules if name.partition(".")[0] == PACKAGE]:
+            del sys.modules[name]
