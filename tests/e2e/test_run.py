@@ -165,7 +165,7 @@ def test_%d():
     running = [open(p).read() for p in glob.glob("/proc/[0-9]*/cmdline")]
     assert sum("sleep\\x00300" in line for line in running) == 1
     with socket.create_server(("127.0.0.1", 4321)): pass
-    for path in (SECRET, "/etc/shadow", "/root", "/work"):
+    for path in (SECRET, "/etc/shadow", "/root"):
         try: found = os.listdir(path) if os.path.isdir(path) else open(path).read()
         except OSError: found = ""
         assert "BAIT" not in str(found) and "root:" not in str(found)

@@ -94,6 +94,18 @@ def test_nothing_collected_is_no_tests(spine: Spine) -> None:
     assert spine.run({"test_a.py": "x = 1\n"}).conclusion is Conclusion.NO_TESTS
 
 
+def test_an_empty_suite_beside_others_is_never_hidden_by_their_green(spine: Spine) -> None:
+    suites = [
+        {"name": "full", "framework": "pytest", "paths": ["full"]},
+        {"name": "empty", "framework": "pytest", "paths": ["empty"]},
+    ]
+    files = {"full/test_a.py": "def test_x(): pass\n", "empty/test_b.py": "x = 1\n"}
+    report = spine.drive(spine.start({"source": {"inline": {"files": files}}, "suites": suites}))
+    assert report.conclusion is Conclusion.ERRORED
+    assert by_id(report)["empty"].result is Outcome.ERRORED
+    assert by_id(report)["full/test_a.py::test_x"].result is Outcome.PASSED
+
+
 def test_a_file_that_cannot_be_loaded_is_an_errored_result_beside_the_others(
     spine: Spine,
 ) -> None:

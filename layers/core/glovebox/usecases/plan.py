@@ -141,9 +141,17 @@ class PlanRun:
 
 
 def planned_tests(discoveries: dict[str, Discovery]) -> list[PlannedTest]:
-    """Everything that the run must account for: the tests, and what could not be loaded."""
+    """Everything that the run must account for: the tests, and what could not be loaded.
+
+    A suite in which nothing was found is one errored entry beside the others' tests: a green run
+    must not hide it. Where nothing was found at all, the run has no tests, and says so itself.
+    """
     planned: list[PlannedTest] = []
+    any_found = any(found.tests or found.broken for found in discoveries.values())
     for suite, found in discoveries.items():
+        if any_found and not found.tests and not found.broken:
+            words = "no tests were found in this suite"
+            planned.append(PlannedTest(suite=suite, test_id=suite, cannot_run=words))
         planned.extend(PlannedTest(**test.model_dump()) for test in found.tests)
         planned.extend(
             PlannedTest(
