@@ -111,7 +111,8 @@ class SandboxService:
                 sandbox, ["python", "-c", _PROBE], recipe.HOME, {}, _PROBE_SECONDS
             )
         finally:
-            sandboxes.end(sandbox)
+            # Wait: one that is still ending counts against those that may live.
+            await sandboxes.kill(sandbox)
         if code:
             message = f"Python does not work in a sandbox: {process.stderr.kept.text().strip()}"
             raise ProbeError(message)

@@ -234,6 +234,7 @@ def test_too_many_sandboxes_are_refused_with_a_time_to_come_back(
     monkeypatch.setattr("hopx_ai._client.time", clock)
     with SandboxServerProcess(API_KEY, options=("--max-sandboxes", "1")) as small:
         kept = make(small)
+        assert waits == [], "a server that has announced itself has room for all it may"
         with pytest.raises(RateLimitError) as full:
             make(small)
         assert full.value.retry_after == 1
