@@ -27,6 +27,11 @@ class LocalSettings:
     max_idle_workers: int = 4
     """At most this many Lambda workers wait warm, all functions together."""
 
+    start_patience_seconds: float = 0.1
+    """How long an invocation waits for a busy worker of its function before it starts another one.
+    The next batch comes while the last one's launcher still says good-bye, and a start costs a
+    second of a processor that the tests could use."""
+
     account_concurrency: int = 64
     """Invocations at a time, all functions together; one more is throttled, as on AWS at 1000."""
 

@@ -110,12 +110,21 @@ class FunctionExecutor:
                 msg = "Rate Exceeded: the stack runs as many invocations as it may"
                 raise ThrottledError(msg)
             self._running[function.name] += 1
-            # The latest used is the warmest; the others are on their way to eviction.
-            for worker in reversed(self._idle):
-                if worker.function is function and worker.is_alive():
-                    self._idle.remove(worker)
-                    self._busy.add(worker)
-                    return worker
+            until = time.monotonic() + self._settings.start_patience_seconds
+            while (worker := self._take_idle(function)) is None:
+                left = until - time.monotonic()
+                if left <= 0 or not any(busy.function is function for busy in self._busy):
+                    return None
+                self._changed.wait(left)
+            return worker
+
+    def _take_idle(self, function: FunctionSpec) -> Worker | None:
+        # The latest used is the warmest; the others are on their way to eviction.
+        for worker in reversed(self._idle):
+            if worker.function is function and worker.is_alive():
+                self._idle.remove(worker)
+                self._busy.add(worker)
+                return worker
         return None
 
     def _start(self, function: FunctionSpec) -> Worker:
@@ -145,9 +154,9 @@ class FunctionExecutor:
                 if len(self._idle) > self._settings.max_idle_workers:
                     surplus = self._least_useful()
                     self._idle.remove(surplus)
-                self._changed.notify_all()
             else:
                 surplus = worker
+            self._changed.notify_all()
         if surplus is not None:
             surplus.kill()
 
