@@ -38,7 +38,7 @@ class Record:
 
 
 class GarbageCollection:
-    """Spares a short test a sixth of its time: what pytest is made of is never searched for garbage.
+    """Spares a short test a sixth of its time: pytest itself is never searched for garbage.
 
     Importing it makes none, and pytest itself collects five times at its end. From the first
     conftest on the collector is on as ever, for everything that is made from there on.
