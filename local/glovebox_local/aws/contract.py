@@ -48,6 +48,7 @@ SYMBOLS: dict[tuple[str, str], tuple[str, ...] | None] = {
     (_DYNAMODB, "DynamoDBBackend.update_item"): None,
     (_DYNAMODB, "DynamoDBBackend.delete_item"): None,
     (_DYNAMODB, "DynamoDBBackend.transact_write_items"): ("self", "transact_items"),
+    (_S3, "get_s3_default_key_buffer_size"): (),
     (_S3, "S3Backend.put_object"): None,
     (_S3, "S3Backend.put_object_tagging"): ("self", "key", "tags"),
     (_S3, "S3Backend.list_objects"): None,

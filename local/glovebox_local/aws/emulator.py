@@ -70,14 +70,12 @@ def _install_repairs() -> None:
     with _install_lock:
         if _installed:
             return
-        from glovebox_local.aws import (
-            contract,
-            patch_delivery,
-            patch_stepfunctions,
-            patch_storage,
-        )
+        from glovebox_local.aws import contract, lean_import
 
-        contract.check_moto()
+        with lean_import.without_instance_types():
+            contract.check_moto()
+        from glovebox_local.aws import patch_delivery, patch_stepfunctions, patch_storage
+
         # A state that fails is its state machine's business; moto logs pages for each.
         logging.getLogger("moto").setLevel(logging.CRITICAL)
         _remember_actions()

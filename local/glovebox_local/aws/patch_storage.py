@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from glovebox_local.aws.contract import moto_module
+from glovebox_local.file_limit import raise_file_limit
 
 _TABLE_CALLS = (
     "put_item",
@@ -31,6 +32,8 @@ _BUCKET_CALLS = (
     "copy_object",
     "complete_multipart_upload",
 )
+# moto keeps objects of up to 5 MB in memory, for as long as the stack lives: some 4 MB a run.
+_IN_MEMORY_BYTES = 128 * 1024
 # A hidden message becomes visible by the passing of time, which notifies nobody.
 _LONGEST_WAIT_SECONDS = 1.0
 
@@ -38,7 +41,12 @@ _LONGEST_WAIT_SECONDS = 1.0
 def install() -> None:
     """Apply the repairs; to be called once per process."""
     sqs = moto_module("sqs.models")
-    buckets = moto_module("s3.models").S3Backend
+    objects = moto_module("s3.models")
+    buckets = objects.S3Backend
+    # Beyond it, an object is an unnamed file, which vanishes with the process; each takes a
+    # descriptor.
+    objects.get_s3_default_key_buffer_size = lambda: _IN_MEMORY_BYTES
+    raise_file_limit()
     tables = moto_module("dynamodb.models").DynamoDBBackend
     buckets.put_object_tagging = functools.partialmethod(
         _put_object_tagging, buckets.put_object_tagging

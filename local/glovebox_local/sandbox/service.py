@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import os
-import resource
 import signal
 import sys
 from typing import Any
@@ -14,6 +12,7 @@ from typing import Any
 import uvloop
 from uvicorn.config import Config
 
+from glovebox_local.file_limit import raise_file_limit
 from glovebox_local.sandbox import recipe, runtime, seccomp
 from glovebox_local.sandbox.agent import Agent
 from glovebox_local.sandbox.agent_commands import CommandRoutes
@@ -158,7 +157,8 @@ class SandboxService:
 
 def run(settings: SandboxSettings, required: Level = "no-cgroup") -> int:
     """Run a service in this process until it is told to stop; returns the exit code."""
-    _raise_file_limit()
+    # A live sandbox costs the service five descriptors, and each running command two.
+    raise_file_limit()
     service = SandboxService(settings, required)
     return uvloop.run(service.run())
 
@@ -178,10 +178,3 @@ def _protocol(application: Any) -> Config:
     )
     config.load()
     return config
-
-
-def _raise_file_limit() -> None:
-    """A live sandbox costs the service five descriptors, and each running command two."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with contextlib.suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
