@@ -6,6 +6,7 @@ under 32 threads lost updates.
 
 from __future__ import annotations
 
+import copy
 import functools
 import threading
 import time
@@ -51,6 +52,8 @@ def install() -> None:
     buckets.put_object_tagging = functools.partialmethod(
         _put_object_tagging, buckets.put_object_tagging
     )
+    table = moto_module("dynamodb.models.table").Table
+    table.query = functools.partialmethod(_query_partition, table.query)
     _lock_calls(tables, _TABLE_CALLS)
     _lock_calls(buckets, _BUCKET_CALLS)
     # moto's own goes through two datetime objects for every message in the queue, on every call.
@@ -69,6 +72,20 @@ def _put_object_tagging(
     if not tags and not self.tagger.has_tags(key.arn):
         return key
     return stock(self, key, tags)
+
+
+def _query_partition(
+    self: Any, stock: Callable[..., Any], hash_key: Any, *args: Any, **kwargs: Any
+) -> Any:
+    # moto compares and sorts all items of the table on every query, also where only those of one
+    # hash key can be meant: each run would make every later one slower.
+    conditions = kwargs.get("hash_key_conditions") or ()
+    key = dict(conditions).get(self.hash_key_attr) if conditions else hash_key
+    if key is None or key not in self.items:
+        return stock(self, hash_key, *args, **kwargs)
+    partition = copy.copy(self)
+    partition.items = {key: self.items[key]}
+    return stock(partition, hash_key, *args, **kwargs)
 
 
 def _lock_calls(backend: type, names: tuple[str, ...]) -> None:

@@ -1,11 +1,11 @@
-"""What the embedded AWS does not keep in memory."""
+"""What the embedded AWS does not keep in memory, and does not look at."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 
-PROGRAM = """\
+MEMORY = """\
 from glovebox_local.aws.emulator import _install_repairs
 _install_repairs()
 import boto3, moto
@@ -30,14 +30,85 @@ with moto.mock_aws():
     assert {k: s3.get_object(Bucket="bucket", Key=k)["Body"].read() for k in contents} == contents
 """
 
+QUERIES = """\
+import boto3, moto
+from moto.dynamodb.models.table import Table
+stock, stock_items, looked_at = Table.query, Table.all_items, []
+from glovebox_local.aws.emulator import _install_repairs
+_install_repairs()
+repaired = Table.query
+
+def counting(self):
+    items = stock_items(self)
+    looked_at.append(len(items))
+    return items
+
+with moto.mock_aws():
+    dynamodb = boto3.client("dynamodb", region_name="us-east-1")
+    def key(hash_key, range_key):
+        return [
+            {"AttributeName": hash_key, "KeyType": "HASH"},
+            {"AttributeName": range_key, "KeyType": "RANGE"},
+        ]
+    everything = {"ProjectionType": "ALL"}
+    names = {"pk": "S", "sk": "S", "at": "N", "state": "S"}
+    dynamodb.create_table(
+        TableName="table", BillingMode="PAY_PER_REQUEST", KeySchema=key("pk", "sk"),
+        AttributeDefinitions=[
+            {"AttributeName": name, "AttributeType": kind} for name, kind in names.items()
+        ],
+        LocalSecondaryIndexes=[
+            {"IndexName": "Local", "KeySchema": key("pk", "at"), "Projection": everything}
+        ],
+        GlobalSecondaryIndexes=[
+            {"IndexName": "Global", "KeySchema": key("state", "at"), "Projection": everything}
+        ],
+    )
+    for run in range(10):
+        for number in range(20):
+            dynamodb.put_item(TableName="table", Item={
+                "pk": {"S": f"run{run}"}, "sk": {"S": f"{number:02}"},
+                "at": {"N": str(100 - number)}, "state": {"S": "open" if run % 2 else "done"},
+            })
+    def asked(name, value, **more):
+        return dict(
+            TableName="table", KeyConditionExpression="#k = :v" + more.pop("and_", ""),
+            ExpressionAttributeNames={"#k": name},
+            ExpressionAttributeValues={":v": {"S": value}, **more.pop("values", {})}, **more,
+        )
+    since = {"and_": " AND at >= :at", "values": {":at": {"N": "95"}}}
+    pages = {"Limit": 7, "ExclusiveStartKey": {"pk": {"S": "run3"}, "sk": {"S": "04"}}}
+    queries = {
+        "table": (asked("pk", "run3"), 20), "page": (asked("pk", "run3", **pages), 20),
+        "local": (asked("pk", "run4", IndexName="Local", **since), 20),
+        "global": (asked("state", "open", IndexName="Global"), 200),
+        "nobody": (asked("pk", "run99"), 200),
+    }
+    Table.all_items = counting
+    for name, (query, most) in queries.items():
+        Table.query = stock
+        expected = dynamodb.query(**query)
+        Table.query = repaired
+        looked_at.clear()
+        found = dynamodb.query(**query)
+        assert found["Items"] == expected["Items"], name
+        assert found.get("LastEvaluatedKey") == expected.get("LastEvaluatedKey"), name
+        assert sum(looked_at) <= most, (name, looked_at)
+    assert len(dynamodb.query(**queries["local"][0])["Items"]) == 6
+"""
+
+
+def run_program(program: str) -> None:
+    """Run it in a process of its own, since repairs are for good. An assertion fails the test."""
+    environment = {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x", "PATH": ""}
+    command = [sys.executable, "-c", program]
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+
+
+def test_a_query_looks_at_its_own_partition_and_finds_what_it_found_before() -> None:
+    run_program(QUERIES)
+
 
 def test_neither_instance_types_nor_large_objects_stay_in_memory() -> None:
-    environment = {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x", "PATH": ""}
-    ended = subprocess.run(
-        [sys.executable, "-c", PROGRAM],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert ended.returncode == 0, ended.stderr
+    run_program(MEMORY)
