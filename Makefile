@@ -43,11 +43,17 @@ check: setup ## Format, lint and types
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy .
 
+# Tests that look at nothing but their own: side by side. The others count the machine's processes,
+# mounts and folders, and run alone.
+SIDE_BY_SIDE := tests/unit tests/docs tests/stack tests/contract
+ALONE := tests/integration tests/e2e
+
 unit: setup ## The quick tests
-	@$(BIN)/python -m pytest tests/unit tests/docs
+	@$(BIN)/python -m pytest -n 2 tests/unit tests/docs
 
 test: check .venv-sam/.ready ## Everything that CI runs
-	@$(BIN)/python -m pytest tests
+	@$(BIN)/python -m pytest -n 2 --dist worksteal $(SIDE_BY_SIDE)
+	@$(BIN)/python -m pytest $(ALONE)
 
 bench-floor: setup ## Wall time against bare bubblewrap and pytest
 	@$(BIN)/python benchmarks/floor.py
