@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import itertools
 import shutil
 import subprocess
@@ -17,6 +18,7 @@ from glovebox.domain.errors import (
     NotFound,
     SandboxError,
     SandboxLost,
+    SandboxRefused,
     SandboxUnavailable,
     SourceError,
     StoreConflict,
@@ -126,7 +128,7 @@ class FolderSandbox:
 
 
 class FolderSandboxes:
-    """Hands out folders. `failures` are raised first, one a creation."""
+    """Hands out folders, and keeps images. `failures` are raised first, one a creation."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -135,7 +137,20 @@ class FolderSandboxes:
         self.live: dict[str, FolderSandbox] = {}
         self.requests: list[SandboxRequest] = []
         self.killed: list[str] = []
+        self.images: dict[str, bytes] = {}
         self.gone = False
+
+    def bake(self, name: str, base: str, bundle: bytes) -> None:
+        if self.gone:
+            message = "connection refused"
+            raise SandboxUnavailable(message)
+        if base.startswith("no-such"):
+            message = f"no image {base}"
+            raise SandboxRefused(message)
+        self.images[name] = gzip.decompress(bundle) if bundle[:2] == b"\x1f\x8b" else bundle
+
+    def remove(self, name: str) -> None:
+        self.images.pop(name, None)
 
     def create(self, request: SandboxRequest) -> FolderSandbox:
         self.requests.append(request)
@@ -146,7 +161,13 @@ class FolderSandboxes:
             raise self.failures.pop(0)
         sandbox_id = f"sb-{next(self._numbers)}"
         folder = self._root / sandbox_id
+        image = self.images.get(request.image)
+        if image is None and request.image.startswith("glovebox-"):
+            message = f"no image {request.image}"
+            raise SandboxRefused(message)
         folder.mkdir(parents=True)
+        if image is not None:
+            subprocess.run(["tar", "-xi"], input=image, cwd=folder, check=True)
         self.live[sandbox_id] = FolderSandbox(sandbox_id, folder)
         return self.live[sandbox_id]
 

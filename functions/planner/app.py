@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from glovebox.adapters import aws
 from glovebox.adapters.dynamodb_runs import DynamoRuns
+from glovebox.adapters.hopx_images import HopxImages
 from glovebox.adapters.hopx_sandboxes import HopxSandboxes
 from glovebox.adapters.s3_artifacts import S3Artifacts
 from glovebox.adapters.system import SystemClock, new_token
@@ -32,20 +33,32 @@ class PlannerSettings(Settings):
     hopx_base_url: str = Field(alias="HOPX_BASE_URL")
     hopx_api_key_secret: str = Field(alias="HOPX_API_KEY_SECRET")
     max_parallelism: int = Field(alias="GLOVEBOX_MAX_PARALLELISM", ge=1)
+    quick_images: bool = Field(alias="GLOVEBOX_QUICK_IMAGES")
 
 
 @cache
 def wired() -> tuple[PrepareRun, PlanRun, SettleRound]:
     """The three use cases."""
     settings = PlannerSettings.from_env(os.environ)
-    sandboxes = HopxSandboxes(settings.hopx_base_url, aws.secret(settings.hopx_api_key_secret))
+    key = aws.secret(settings.hopx_api_key_secret)
+    sandboxes = HopxSandboxes(settings.hopx_base_url, key)
+    images = HopxImages(settings.hopx_base_url, key, SystemClock())
     runs = DynamoRuns(aws.dynamodb(), settings.table)
     artifacts = S3Artifacts(aws.s3(), settings.data_bucket)
     clock = SystemClock()
     return (
         PrepareRun(sandboxes, runs, artifacts, clock, new_token),
-        PlanRun(sandboxes, runs, artifacts, clock, new_token, settings.max_parallelism),
-        SettleRound(sandboxes, runs, artifacts, clock),
+        PlanRun(
+            sandboxes,
+            runs,
+            artifacts,
+            clock,
+            new_token,
+            settings.max_parallelism,
+            images,
+            settings.quick_images,
+        ),
+        SettleRound(sandboxes, runs, artifacts, clock, images, settings.quick_images),
     )
 
 

@@ -199,6 +199,7 @@ class LocalStack:
                 # One more than there are processors: while one sandbox is made or emptied, the
                 # others keep all of them busy. More would only take turns.
                 "MaxParallelism": str(cpu_count() + 1),
+                "QuickImages": "false" if "HopxBaseUrl" in self._parameters else "true",
             }
             given = {k: v for k, v in own.items() if k in declared} | self._parameters
             self._progress("deploying the template")

@@ -64,6 +64,20 @@ class Sandboxes(Protocol):
         """End a sandbox; one that is gone already is no error. Raises SandboxUnavailable."""
 
 
+class Images(Protocol):
+    """The provider's images (HopX says templates)."""
+
+    def bake(self, name: str, base: str, bundle: bytes) -> None:
+        """Make an image: `base`, with a bundle (see usecases/source.py) unpacked in /workspace.
+
+        Returns once sandboxes can be made of it; one of this name that exists is taken for it.
+        Raises SandboxUnavailable (another try makes sense) or SandboxRefused (it does not).
+        """
+
+    def remove(self, name: str) -> None:
+        """Forget an image; one that is gone already is no error. Raises SandboxUnavailable."""
+
+
 class Claim(StrEnum):
     """What came of claiming a batch."""
 

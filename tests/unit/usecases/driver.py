@@ -31,7 +31,9 @@ LIMIT = 10**9
 class Spine:
     """All use cases over one set of fakes."""
 
-    def __init__(self, folder: Path, *, seconds_left: float = 900.0) -> None:
+    def __init__(
+        self, folder: Path, *, seconds_left: float = 900.0, quick_images: bool = False
+    ) -> None:
         self.sandboxes = FolderSandboxes(folder)
         self.runs = MemoryRuns()
         self.artifacts = MemoryArtifacts()
@@ -42,8 +44,9 @@ class Spine:
         shared = (self.runs, self.artifacts, self.clock)
         self.accept = AcceptManifest(self.runs, self.artifacts, self.workflow, self.clock)
         self.prepare = PrepareRun(self.sandboxes, *shared, self.token)
-        self.plan = PlanRun(self.sandboxes, *shared, self.token, max_parallelism=4)
-        self.settle = SettleRound(self.sandboxes, *shared)
+        baking = (self.sandboxes, quick_images)
+        self.plan = PlanRun(self.sandboxes, *shared, self.token, 4, *baking)
+        self.settle = SettleRound(self.sandboxes, *shared, *baking)
         self.reduce = ReduceRun(*shared, self.sandboxes)
 
     def launcher(self) -> LaunchBatch:

@@ -7,15 +7,19 @@ clients, told not to retry, and reads answers strictly. Pinned: hopx-ai 0.5.0.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping
-from functools import cache
-from importlib import import_module
 from typing import Any, TypeVar
 
 import httpx
 
-from glovebox.adapters import hopx_parts
+from glovebox.adapters.hopx_control import (
+    SDK_ERRORS,
+    AgentHTTPClient,
+    NotFoundError,
+    control_call,
+    make_client,
+    words,
+)
 from glovebox.domain.errors import SandboxLost, SandboxRefused, SandboxUnavailable
 from glovebox.ports import CommandAnswer, SandboxRequest
 
@@ -26,32 +30,12 @@ READY_SECONDS = 30
 """How long an agent may take to answer after its sandbox was created."""
 T = TypeVar("T")
 
-with hopx_parts.without_the_whole():
-    from hopx_ai._agent_client import AgentHTTPClient
-    from hopx_ai._client import HTTPClient
-    from hopx_ai.errors import APIError, HopxError, NotFoundError, RateLimitError, ServerError
-
-# What the SDK lets through beside its own errors, on malformed answers and broken connections.
-_SDK_ERRORS = (HopxError, httpx.HTTPError, ValueError, AttributeError, TypeError, KeyError)
-
-
-@cache
-def _share_ssl_context() -> None:
-    """Make one SSL context a process. Stock, every client makes its own: 83 % of the SDK's
-    CPU time per sandbox."""
-    transports: Any = import_module("httpx._transports.default")
-    transports.create_ssl_context = cache(transports.create_ssl_context)
-    for name in ("hopx_ai", "httpx", "httpcore"):
-        # At DEBUG the SDK logs request bodies and tokens.
-        logging.getLogger(name).setLevel(logging.WARNING)
-
 
 class HopxSandboxes:
     """Implements `ports.Sandboxes`. Thread-safe."""
 
     def __init__(self, base_url: str, api_key: str) -> None:
-        _share_ssl_context()
-        self._control = HTTPClient(api_key, base_url, timeout=CREATE_SECONDS, max_retries=0)
+        self._control = make_client(base_url, api_key, CREATE_SECONDS)
 
     def create(self, request: SandboxRequest) -> HopxSandbox:
         """Create a sandbox. Raises SandboxUnavailable or SandboxRefused."""
@@ -60,7 +44,7 @@ class HopxSandboxes:
             "timeout_seconds": request.ttl_seconds,
             "internet_access": request.network,
         }
-        answer = _control_call(lambda: self._control.post("/v1/sandboxes", json=body))
+        answer = control_call(lambda: self._control.post("/v1/sandboxes", json=body))
         sandbox_id = answer.get("id")
         if not isinstance(sandbox_id, str) or not sandbox_id:
             raise SandboxUnavailable("the provider created a sandbox and did not say which")
@@ -73,8 +57,8 @@ class HopxSandboxes:
     def attach(self, sandbox_id: str) -> HopxSandbox:
         """Go on with a sandbox that somebody else created. Raises SandboxLost if it is gone."""
         try:
-            facts = _control_call(lambda: self._control.get(f"/v1/sandboxes/{sandbox_id}"))
-            token = _control_call(
+            facts = control_call(lambda: self._control.get(f"/v1/sandboxes/{sandbox_id}"))
+            token = control_call(
                 lambda: self._control.post(f"/v1/sandboxes/{sandbox_id}/token/refresh")
             )
         except SandboxRefused as error:
@@ -100,8 +84,8 @@ class HopxSandboxes:
             return
         except ValueError:
             return  # deleted, with an empty answer
-        except _SDK_ERRORS as error:
-            raise SandboxUnavailable(_words(error), sandbox_id=sandbox_id) from error
+        except SDK_ERRORS as error:
+            raise SandboxUnavailable(words(error), sandbox_id=sandbox_id) from error
 
 
 class HopxSandbox:
@@ -144,7 +128,7 @@ class HopxSandbox:
             try:
                 client.get(url).raise_for_status()
             except httpx.HTTPError as error:
-                raise SandboxUnavailable(_words(error), sandbox_id=self._sandbox_id) from error
+                raise SandboxUnavailable(words(error), sandbox_id=self._sandbox_id) from error
 
     def run(self, command: str, *, env: Mapping[str, str], timeout_seconds: float) -> CommandAnswer:
         """Run a bash command. A missing exit code stays missing."""
@@ -192,31 +176,5 @@ class HopxSandbox:
     def _call(self, call: Callable[[], T]) -> T:
         try:
             return call()
-        except _SDK_ERRORS as error:
-            raise SandboxLost(_words(error), sandbox_id=self._sandbox_id) from error
-
-
-def _control_call(call: Callable[[], Any]) -> dict[str, Any]:
-    try:
-        answer = call()
-    except RateLimitError as error:
-        raise SandboxUnavailable(
-            _words(error), retry_after_seconds=_seconds(error.retry_after)
-        ) from error
-    except ServerError as error:
-        raise SandboxUnavailable(_words(error)) from error
-    except APIError as error:
-        raise SandboxRefused(_words(error)) from error
-    except _SDK_ERRORS as error:
-        raise SandboxUnavailable(_words(error)) from error
-    if not isinstance(answer, dict):
-        raise SandboxUnavailable("the provider's answer is malformed")
-    return answer
-
-
-def _seconds(value: object) -> float | None:
-    return float(value) if isinstance(value, (int, float)) and value >= 0 else None
-
-
-def _words(error: Exception) -> str:
-    return f"{type(error).__name__}: {str(error)[:300]}"
+        except SDK_ERRORS as error:
+            raise SandboxLost(words(error), sandbox_id=self._sandbox_id) from error

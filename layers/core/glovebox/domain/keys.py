@@ -67,6 +67,12 @@ def bundle_key(run_id: str) -> str:
     return f"runs/{run_id}/bundle.tar.gz"
 
 
+def image_name(base: str, bundle: bytes) -> str:
+    """The name of the image that holds a bundle: the same content has the same image."""
+    digest = hashlib.sha256(f"{base}\0".encode() + bundle).hexdigest()
+    return f"glovebox-{digest[:32]}"
+
+
 def plan_key(run_id: str) -> str:
     """The plan of a run."""
     return f"runs/{run_id}/plan.json"

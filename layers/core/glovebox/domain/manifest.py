@@ -139,8 +139,8 @@ class Image(_Part):
     setup_network: Switch = True
     """Whether the set-up lines reach the internet; the tests have `network`."""
     bake: Bake = Bake.AUTO
-    """Whether the machine is kept as an image after set-up: `auto` where it pays, `always` or
-    `never`."""
+    """Whether the prepared source becomes an image that every sandbox starts from, in place of an
+    upload to each: `auto` where the provider builds one in a moment, `always` or `never`."""
 
 
 class Suite(_Part):

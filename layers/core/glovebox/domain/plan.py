@@ -96,6 +96,8 @@ class Batch(_Document):
     contexts: dict[str, dict[str, str]] = Field(default_factory=dict)
     """What discovery learnt and the framework wants back, by suite."""
     bundle_key: str
+    baked: str | None = None
+    """An image that has the bundle in it: its sandboxes need no upload of it."""
     fail_fast: bool = False
 
 
@@ -118,6 +120,8 @@ class Plan(_Document):
     contexts: dict[str, dict[str, str]] = Field(default_factory=dict)
     """What discovery learnt and the framework wants back, by suite."""
     bundle_key: str
+    baked: str | None = None
+    """The image that was made of the bundle, where one was."""
     parallelism: int
     """Sandboxes at once that the run will use."""
 

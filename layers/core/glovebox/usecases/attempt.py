@@ -46,6 +46,8 @@ class AttemptGroup:
     new_token: NewToken
     stopped: Callable[[], bool]
     """Whether the run was stopped: asked before every step that costs."""
+    bundle: Callable[[], bytes]
+    """The run's bundle, for sandboxes of an image that does not hold it."""
     _live: set[str] = field(default_factory=set)
 
     def kill_live(self) -> None:
@@ -53,7 +55,7 @@ class AttemptGroup:
         for sandbox_id in tuple(self._live):
             self._kill(sandbox_id)
 
-    def __call__(self, batch: Batch, group: Group, bundle: bytes) -> GroupEnding:
+    def __call__(self, batch: Batch, group: Group) -> GroupEnding:
         """Attempt every test of the group once and record it before returning.
 
         Raises StoreConflict where somebody else attempts the group: then nothing was run.
@@ -62,7 +64,7 @@ class AttemptGroup:
         started_at = self.clock.now()
         began = self.clock.monotonic()
         try:
-            sandbox = self._create(batch, suite, group)
+            sandbox, bundle = self._create(batch, suite, group)
         except SandboxError as error:
             self._record_no_sandbox(batch, group, started_at, error)
             return GroupEnding(provider_fault=error)
@@ -81,10 +83,18 @@ class AttemptGroup:
             any_failed=any(a.outcome in (Outcome.FAILED, Outcome.TIMED_OUT) for a in closed)
         )
 
-    def _create(self, batch: Batch, suite: Suite, group: Group) -> Sandbox:
+    def _create(self, batch: Batch, suite: Suite, group: Group) -> tuple[Sandbox, bytes]:
+        """A fresh sandbox, and what is still to be unpacked in it."""
         limit = group_limit_seconds(len(group.attempts), suite)
-        ttl = limit + GRACE_SECONDS + TTL_MARGIN_SECONDS
-        request = SandboxRequest(image=batch.image, network=batch.network, ttl_seconds=int(ttl))
+        ttl = int(limit + GRACE_SECONDS + TTL_MARGIN_SECONDS)
+        if batch.baked is not None:
+            # An image may be gone again: it is a saving, and the base does as well.
+            with suppress(SandboxRefused):
+                return self._create_of(batch.baked, batch, ttl), b""
+        return self._create_of(batch.image, batch, ttl), self.bundle()
+
+    def _create_of(self, image: str, batch: Batch, ttl_seconds: int) -> Sandbox:
+        request = SandboxRequest(image=image, network=batch.network, ttl_seconds=ttl_seconds)
         for backoff in (*CREATE_BACKOFF_SECONDS, None):
             try:
                 return self.sandboxes.create(request)

@@ -56,6 +56,7 @@ class LaunchBatch:
     clock: Clock
     new_token: NewToken
     _bundles: dict[str, bytes] = field(default_factory=dict)
+    _bundle_lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __call__(self, message: LaunchMessage, seconds_left: Callable[[], float]) -> None:
         """Drive the batch, at most for the seconds left. Safe to call any number of times."""
@@ -74,12 +75,17 @@ class LaunchBatch:
         watch = _Watch(self.runs, self.workflow, self.clock, batch, message.token)
         if watch.look():
             return  # stopped before it began: the account is made without these attempts
-        bundle = self._bundle(batch.bundle_key)
         attempt = AttemptGroup(
-            self.sandboxes, self.runs, self.artifacts, self.clock, self.new_token, watch.stopped
+            self.sandboxes,
+            self.runs,
+            self.artifacts,
+            self.clock,
+            self.new_token,
+            watch.stopped,
+            lambda: self._bundle(batch.bundle_key),
         )
         watch.on_stop = attempt.kill_live
-        lanes = _Lanes(batch, attempt, bundle, seconds_left, watch)
+        lanes = _Lanes(batch, attempt, seconds_left, watch)
         with watch, ThreadPoolExecutor(batch.width, thread_name_prefix="lane") as pool:
             for done in [pool.submit(lanes.run) for _ in range(batch.width)]:
                 done.result()
@@ -88,11 +94,12 @@ class LaunchBatch:
 
     def _bundle(self, key: str) -> bytes:
         """The run's bundle; the last one is kept, since a warm launcher meets it again."""
-        if key not in self._bundles:
-            content = self.artifacts.get(key, limit=BUNDLE_LIMIT_BYTES)
-            self._bundles.clear()
-            self._bundles[key] = content
-        return self._bundles[key]
+        with self._bundle_lock:
+            if key not in self._bundles:
+                content = self.artifacts.get(key, limit=BUNDLE_LIMIT_BYTES)
+                self._bundles.clear()
+                self._bundles[key] = content
+            return self._bundles[key]
 
 
 class _Watch:
@@ -153,11 +160,10 @@ class _Lanes:
         self,
         batch: Batch,
         attempt: AttemptGroup,
-        bundle: bytes,
         seconds_left: Callable[[], float],
         watch: _Watch,
     ) -> None:
-        self._batch, self._attempt, self._bundle = batch, attempt, bundle
+        self._batch, self._attempt = batch, attempt
         self._seconds_left, self._watch = seconds_left, watch
         self._waiting = deque(batch.groups)
         self._lock = threading.Lock()
@@ -168,7 +174,7 @@ class _Lanes:
         """Attempt groups until there is none left, or no reason to go on."""
         while (group := self._next()) is not None:
             try:
-                ending = self._attempt(self._batch, group, self._bundle)
+                ending = self._attempt(self._batch, group)
             except StoreConflict:
                 continue  # attempted by an earlier delivery of this batch
             with self._lock:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from glovebox.domain import keys
 from glovebox.domain.errors import DiscoveryError, SandboxError
-from glovebox.domain.manifest import Manifest, Suite
+from glovebox.domain.manifest import Bake, Image, Manifest, Suite
 from glovebox.domain.outcome import RunState
 from glovebox.domain.plan import Plan, PlannedTest, Round, RoundAnswer, group_tests
 from glovebox.frameworks.contract import Command, Discovery
@@ -15,6 +15,7 @@ from glovebox.frameworks.registry import framework_of
 from glovebox.ports import (
     Artifacts,
     Clock,
+    Images,
     NewToken,
     Runs,
     Sandbox,
@@ -49,6 +50,9 @@ class PlanRun:
     new_token: NewToken
     max_parallelism: int
     """The stack's own limit of sandboxes at once."""
+    images: Images
+    quick_images: bool
+    """Whether the provider builds an image in a moment: `bake: auto` then bakes every run's."""
 
     def __call__(self, run_id: str) -> RoundAnswer:
         """Plan the run. Raises SandboxError where the provider is at fault."""
@@ -56,13 +60,15 @@ class PlanRun:
         manifest = read_manifest(self.artifacts, run_id)
         prepared = self.artifacts.get(keys.prepared_key(run_id), limit=MAX_ARCHIVE_BYTES)
         discoveries, compiled = self._discover(manifest, prepared)
-        self.artifacts.put(keys.bundle_key(run_id), make_bundle(prepared, compiled), ARCHIVE_TYPE)
+        bundle = make_bundle(prepared, compiled)
+        self.artifacts.put(keys.bundle_key(run_id), bundle, ARCHIVE_TYPE)
         plan = Plan(
             run_id=run_id,
             name=manifest.name,
             tests=tuple(planned_tests(discoveries)),
             contexts={name: dict(found.context) for name, found in discoveries.items()},
             bundle_key=keys.bundle_key(run_id),
+            baked=self._bake(manifest.image, bundle),
             parallelism=min(manifest.parallelism, self.max_parallelism),
         )
         write_plan(self.artifacts, plan)
@@ -73,6 +79,18 @@ class PlanRun:
             run_id, state=RunState.RUNNING, total=len(plan.tests), parallelism=plan.parallelism
         )
         return answer
+
+    def _bake(self, image: Image, bundle: bytes) -> str | None:
+        """The image that spares every sandbox the bundle; None where there is to be none, or
+        where the provider does not make it: a saving only."""
+        if image.bake is Bake.NEVER or (image.bake is Bake.AUTO and not self.quick_images):
+            return None
+        name = keys.image_name(image.base, bundle)
+        try:
+            self.images.bake(name, image.base, bundle)
+        except SandboxError:
+            return None
+        return name
 
     def _discover(self, manifest: Manifest, prepared: bytes) -> tuple[dict[str, Discovery], bytes]:
         discoveries: dict[str, Discovery] = {}

@@ -115,5 +115,6 @@ def _batch(
         env=dict(manifest.env),
         contexts={name: plan.contexts[name] for name in named if name in plan.contexts},
         bundle_key=plan.bundle_key,
+        baked=plan.baked,
         fail_fast=manifest.fail_fast,
     )

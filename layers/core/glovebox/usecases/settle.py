@@ -15,7 +15,7 @@ from glovebox.domain.errors import SandboxError, StoreConflict
 from glovebox.domain.manifest import Suite
 from glovebox.domain.outcome import Outcome, StopReason
 from glovebox.domain.plan import Group, PlannedAttempt, Round, RoundAnswer
-from glovebox.ports import Artifacts, Clock, Runs, Sandboxes
+from glovebox.ports import Artifacts, Clock, Images, Runs, Sandboxes
 from glovebox.usecases.rounds import read_manifest, read_plan, read_round, write_round
 
 MAX_LOSSES = 2
@@ -30,6 +30,9 @@ class SettleRound:
     runs: Runs
     artifacts: Artifacts
     clock: Clock
+    images: Images
+    quick_images: bool
+    """Whether images are made anew for every run, and so are of no use after it."""
 
     def __call__(self, run_id: str, round_number: int) -> RoundAnswer:
         """The next round; one of no batches where the run is done."""
@@ -45,6 +48,9 @@ class SettleRound:
             if manifest.fail_fast and _any_failed_for_good(attempts, groups):
                 self.runs.request_stop(run_id, StopReason.FAIL_FAST)
                 groups = ()
+        if not groups and plan.baked is not None and self.quick_images:
+            with suppress(SandboxError):
+                self.images.remove(plan.baked)
         following = Round(run_id=run_id, round=round_number + 1, groups=groups)
         return write_round(self.artifacts, run, plan, manifest, following)
 
