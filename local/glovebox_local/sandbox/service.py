@@ -78,7 +78,7 @@ class SandboxService:
         listeners = Listeners(_protocol(agent), self._settings.host)
         agent.attach(listeners)
         sandboxes = Sandboxes(
-            self._settings, keepers, listeners, self._uid_base, self._memory_kills
+            self._settings, keepers, listeners, self._uid_base, self.isolation.groups
         )
         control = ControlPlane(self._settings, self._images, sandboxes, self._describe())
         front = Listeners(_protocol(control), self._settings.host)
@@ -127,10 +127,6 @@ class SandboxService:
         print("the spawner ended: the service cannot go on", file=sys.stderr, flush=True)
         self._lost = True
         self.stop()
-
-    def _memory_kills(self, slot: int) -> int:
-        groups = self.isolation.groups
-        return groups.out_of_memory_kills(f"sandbox-{slot}") if groups else 0
 
     def _make_plan(self, view: recipe.View, root: bool) -> Plan:
         settings = self._settings

@@ -29,14 +29,6 @@ def test_a_sandbox_has_one_folder_per_tree(tmp_path: Path) -> None:
     assert set(groups.folders("one").values()) == {f"{folder}/one"}
 
 
-def test_memory_kills_are_counted(tmp_path: Path) -> None:
-    groups = cgroups.Cgroups(1, {"memory": str(tmp_path)}, LIMITS)
-    assert groups.out_of_memory_kills("none") == 0
-    (tmp_path / "one").mkdir()
-    (tmp_path / "one" / "memory.oom_control").write_text("under_oom 0\noom_kill 3\n")
-    assert groups.out_of_memory_kills("one") == 3
-
-
 def test_only_folders_of_dead_servers_are_swept(tmp_path: Path) -> None:
     alive = cgroups.folder_name(os.getpid())
     reused = f"glovebox-{os.getpid()}-1"
