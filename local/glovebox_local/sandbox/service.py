@@ -9,6 +9,7 @@ import os
 import resource
 import signal
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import uvloop
@@ -19,9 +20,11 @@ from glovebox_local.sandbox.agent import Agent
 from glovebox_local.sandbox.agent_commands import CommandRoutes
 from glovebox_local.sandbox.control import ControlPlane
 from glovebox_local.sandbox.images import Images
-from glovebox_local.sandbox.isolation import Isolation, Level, reach
+from glovebox_local.sandbox.isolation import Isolation, IsolationError, Level, reach
+from glovebox_local.sandbox.keeper_link import SpawnError
 from glovebox_local.sandbox.keepers import Keepers
-from glovebox_local.sandbox.listeners import Listeners
+from glovebox_local.sandbox.listeners import Listener, Listeners
+from glovebox_local.sandbox.recipe import BubblewrapMissingError
 from glovebox_local.sandbox.sandboxes import Sandboxes
 from glovebox_local.sandbox.settings import MIB, SandboxSettings
 from glovebox_local.sandbox.spawner.plan import Plan
@@ -37,8 +40,30 @@ _PROBE = "import ssl, sqlite3"
 _PROBE_SECONDS = 20.0
 
 
+class ListenError(RuntimeError):
+    """The port cannot be had; the message says why."""
+
+
 class ProbeError(RuntimeError):
     """A first sandbox showed that none would work; the message is what it said."""
+
+
+REFUSALS = (
+    BubblewrapMissingError,
+    IsolationError,
+    ListenError,
+    ProbeError,
+    runtime.RuntimeUnavailableError,
+    SpawnError,
+    seccomp.UnsupportedMachineError,
+)
+"""Why a service may not start, each with a message for its user."""
+
+Announce = Callable[[dict[str, Any]], None]
+
+
+def _announce(said: dict[str, Any]) -> None:
+    print(json.dumps(said), flush=True)
 
 
 class SandboxService:
@@ -60,11 +85,12 @@ class SandboxService:
         self._stopping: asyncio.Event | None = None
         self._lost = False
 
-    async def run(self) -> int:
+    async def run(self, announce: Announce = _announce) -> int:
         """Serve until SIGINT, SIGTERM or ``stop``; returns the process's exit code.
 
-        Announces itself as one line of JSON on stdout as soon as it answers. Raises ``ProbeError``
-        if a sandbox cannot run Python here.
+        ``announce`` is called as soon as it answers, with url, isolation, not_enforced, pid and
+        spawner_pid; by default it writes them to stdout as one line of JSON. Raises ``ProbeError``
+        if a sandbox cannot run Python here, and ``ListenError``.
         """
         self._stopping = asyncio.Event()
         loop = asyncio.get_running_loop()
@@ -84,10 +110,9 @@ class SandboxService:
         front = Listeners(_protocol(control), self._settings.host)
         try:
             await self._probe(sandboxes)
-            main = await front.open(self._settings.port)
-            announcement = {"url": main.url, **self._describe(), "pid": os.getpid()}
-            announcement["spawner_pid"] = keepers.pid
-            print(json.dumps(announcement), flush=True)
+            main = await self._listen(front)
+            said = {"url": main.url, **self._describe(), "pid": os.getpid()}
+            announce({**said, "spawner_pid": keepers.pid})
             await self._stopping.wait()
             front.close(main)
         finally:
@@ -101,6 +126,14 @@ class SandboxService:
         """Make ``run`` return."""
         if self._stopping is not None:
             self._stopping.set()
+
+    async def _listen(self, front: Listeners) -> Listener:
+        host, port = self._settings.host, self._settings.port
+        try:
+            return await front.open(port)
+        except OSError as error:
+            message = f"cannot listen at {host}:{port}: {error.strerror}"
+            raise ListenError(message) from error
 
     async def _probe(self, sandboxes: Sandboxes) -> None:
         image = next(iter(self._images.all()))
@@ -152,11 +185,16 @@ class SandboxService:
         )
 
 
-def run(settings: SandboxSettings, required: Level = "no-cgroup") -> int:
-    """Run a service in this process until it is told to stop; returns the exit code."""
+def run(
+    settings: SandboxSettings, required: Level = "no-cgroup", announce: Announce = _announce
+) -> int:
+    """Run a service in this process until it is told to stop; returns the exit code.
+
+    Raises ``REFUSALS``.
+    """
     _raise_file_limit()
     service = SandboxService(settings, required)
-    return uvloop.run(service.run())
+    return uvloop.run(service.run(announce))
 
 
 def _protocol(application: Any) -> Config:
