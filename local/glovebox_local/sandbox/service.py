@@ -170,6 +170,7 @@ class SandboxService:
         return Plan(
             full=root,
             own_uid=settings.recipe.own_uid,
+            clean_environment=settings.recipe.clean_environment,
             seccomp=seccomp.build() if settings.recipe.seccomp else b"",
             uid_base=self._uid_base or 0,
             inside_uid=recipe.INSIDE_UID,
