@@ -63,6 +63,13 @@ def sandbox(
         IsolationLevel,
         typer.Option("--isolation", help="Refuse to start below this level of isolation."),
     ] = IsolationLevel.NO_CGROUP,
+    without_filter: Annotated[
+        bool,
+        typer.Option(
+            "--without-filter",
+            help="Start without a system call filter on a processor that there is none for.",
+        ),
+    ] = False,
     max_sandboxes: Annotated[
         int | None, _number("--max-sandboxes", "Live sandboxes; one more gets 429.", min=1)
     ] = None,
@@ -126,7 +133,12 @@ def sandbox(
     serve(
         Screen(color),
         api_key,
-        {"port": port, "flat_errors": flat_errors, **_given(sizes)},
+        {
+            "port": port,
+            "flat_errors": flat_errors,
+            "without_filter": without_filter,
+            **_given(sizes),
+        },
         _given(quotas),
         least=isolation.value,
         as_json=output is StackOutput.JSON,

@@ -43,6 +43,7 @@ def main(argv: list[str] | None = None) -> int:
             plan_limit=given.plan_limit,
         ),
         flat_errors=given.flat_errors,
+        without_filter=given.without_filter,
     )
     try:
         return run(settings, given.isolation)
@@ -70,6 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--credits", type=_count, help="sandboxes in all; then creates are answered 402")
     add("--plan-limit", type=_count, help="live sandboxes; then creates are answered 403")
     add("--flat-errors", action="store_true", help="errors as the vendor's pages show them")
+    add("--without-filter", action="store_true", help="if there is none for this processor")
     add("--isolation", choices=LEVELS, default=LEVELS[0], help="refuse to start below this level")
     add("--die-with-parent", action="store_true", help="stop when the starting thread ends")
     return parser

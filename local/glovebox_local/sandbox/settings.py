@@ -106,6 +106,9 @@ class SandboxSettings:
 
     quotas: Quotas = field(default_factory=Quotas)
 
+    without_filter: bool = False
+    """Start without a system call filter on a processor that there is none for."""
+
     flat_errors: bool = False
     """The control plane's errors as the vendor's pages show them, not as its clients parse them."""
 
