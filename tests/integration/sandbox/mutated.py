@@ -8,10 +8,16 @@ import sys
 from glovebox_local.sandbox.server import SandboxServerProcess
 from glovebox_local.sandbox.settings import Recipe
 
-from tests.integration.sandbox.client import API_KEY
+from tests.integration.sandbox.client import API_KEY, SMALL_SETTINGS
+from tests.integration.sandbox.lesser import OfAnOrdinaryUser, WithoutGroups
 
 VARIABLE = "GLOVEBOX_TESTS_LEAVE_OUT"
-"""Names a part of the recipe that the whole folder's server goes without."""
+"""Names a part of the recipe that the whole folder's server goes without, or a lower level."""
+
+LESSER: dict[str, type[SandboxServerProcess]] = {
+    "without groups": WithoutGroups,
+    "ordinary user": OfAnOrdinaryUser,
+}
 
 
 class MutatedServer(SandboxServerProcess):
@@ -32,10 +38,11 @@ class MutatedServer(SandboxServerProcess):
         return [sys.executable, "-c", program]
 
 
-def left_out() -> MutatedServer | None:
+def left_out() -> SandboxServerProcess | None:
     """The server that the variable asks for, the real one's limits included."""
     part = os.environ.get(VARIABLE)
     if not part:
         return None
-    sizes = "memory_mb=256, pids=64, workspace_mb=64, tmp_mb=32, max_sandboxes=80"
-    return MutatedServer(Recipe(**{part: False}), sizes=sizes)
+    if part in LESSER:
+        return LESSER[part]()
+    return MutatedServer(Recipe(**{part: False}), sizes=SMALL_SETTINGS)

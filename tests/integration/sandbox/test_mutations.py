@@ -14,7 +14,7 @@ import pytest
 from glovebox_local.sandbox.settings import Recipe
 
 from tests.integration.sandbox.client import ERRNO_OF, Box, Client
-from tests.integration.sandbox.mutated import VARIABLE, MutatedServer
+from tests.integration.sandbox.mutated import LESSER, VARIABLE, MutatedServer
 
 ATTACKS = Path(__file__).parent / "test_attacks_on_the_host.py"
 
@@ -51,6 +51,15 @@ def test_the_attacks_that_a_part_stops_succeed_without_it(part: str, red: set[st
     # The others stand: each part has its own tests, and those that fail do not fail for all.
     passed = int(re.findall(r"(\d+) passed", ended)[0])
     assert passed > 2 * len(re.findall(r"^FAILED ", ended, re.MULTILINE))
+
+
+@pytest.mark.needs_root
+@pytest.mark.parametrize("level", sorted(LESSER))
+def test_at_a_lower_level_the_way_out_is_as_shut(level: str) -> None:
+    failed = set(
+        re.findall(r"^FAILED \S+::(\w+)", run_the_attacks({VARIABLE: level}), re.MULTILINE)
+    )
+    assert failed == {"test_the_level_is_full"}
 
 
 @pytest.mark.needs_root

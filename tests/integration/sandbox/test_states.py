@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import os
 import threading
 from collections.abc import Iterator
 
@@ -13,36 +13,27 @@ from hopx_ai import Sandbox
 from hopx_ai.errors import AgentError, HopxError
 
 from tests.integration.sandbox.client import API_KEY, SMALL, Answer, Box, Client, eventually
+from tests.integration.sandbox.lesser import OfAnOrdinaryUser, WithoutGroups
 
 COUNTING = "i=0; while :; do i=$((i+1)); echo $i > /tmp/count; sleep 0.01; done"
 
 
-class WithoutGroups(SandboxServerProcess):
-    """A service on a machine whose control groups are not to be had."""
-
-    def __init__(self) -> None:
-        super().__init__(API_KEY)
-
-    def command(self) -> list[str]:
-        program = (
-            "from glovebox_local.sandbox import cgroups\n"
-            "from glovebox_local.sandbox.service import run\n"
-            "from glovebox_local.sandbox.settings import SandboxSettings\n"
-            "def missing(*_):\n"
-            "    raise cgroups.CgroupsUnavailableError('none here')\n"
-            "cgroups.prepare = missing\n"
-            f"run(SandboxSettings(api_key={API_KEY!r}, pids=64))\n"
-        )
-        return [sys.executable, "-c", program]
-
-
-@pytest.fixture(scope="module", params=["as found", "without groups"])
+@pytest.fixture(
+    scope="module",
+    params=[
+        "as found",
+        pytest.param("without groups", marks=pytest.mark.needs_root),
+        pytest.param("ordinary user", marks=pytest.mark.needs_root),
+    ],
+)
 def either(request: pytest.FixtureRequest, server: SandboxServerProcess) -> Iterator[Client]:
-    """A service with the machine's own level, and one that has to do without groups."""
+    """A service with the machine's own level, and two that have to do with less."""
     if request.param == "as found":
         yield Client(server.url)
         return
-    with WithoutGroups() as lesser:
+    if os.geteuid() != 0:
+        pytest.skip("needs root: to give up rights, one must have them")
+    with WithoutGroups() if request.param == "without groups" else OfAnOrdinaryUser() as lesser:
         assert lesser.isolation == "no-cgroup"
         yield Client(lesser.url)
 
