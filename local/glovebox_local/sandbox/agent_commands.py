@@ -57,6 +57,7 @@ class CommandRoutes:
         has ended, 413 for more arguments than a process may have.
         """
         process = Process(sandbox.keeper, self._settings.output_bytes, self._settings.drain_seconds)
+        process.counts_before = sandbox.limits.mark()
         environment = _ENVIRONMENT | sandbox.env | env
         try:
             await process.start(argv, environment, directory, self._null_fd)
@@ -76,13 +77,12 @@ class CommandRoutes:
 
         Raises as ``start`` does, and ``ApiError`` 408 when it was killed at its time limit.
         """
-        before = sandbox.limits.mark()
         process = await self.start(sandbox, argv, directory, env)
         status = await process.wait(limit)
         sandbox.linger(process)
         if status != 0:
             code = exit_code(status) if status is not None else -1
-            process.limits_hit = sandbox.limits.hit_since(before, code)
+            process.limits_hit = sandbox.limits.hit_since(process.counts_before, code)
         if process.timed_out:
             raise ApiError(
                 408,

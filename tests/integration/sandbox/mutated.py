@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 
 from glovebox_local.sandbox.server import SandboxServerProcess
 from glovebox_local.sandbox.settings import Recipe
@@ -14,7 +15,7 @@ from tests.integration.sandbox.lesser import OfAnOrdinaryUser, WithoutGroups
 VARIABLE = "GLOVEBOX_TESTS_LEAVE_OUT"
 """Names a part of the recipe that the whole folder's server goes without, or a lower level."""
 
-LESSER: dict[str, type[SandboxServerProcess]] = {
+LESSER: dict[str, Callable[[], SandboxServerProcess]] = {
     "without groups": WithoutGroups,
     "ordinary user": OfAnOrdinaryUser,
 }

@@ -130,6 +130,17 @@ def test_an_exit_by_choice_is_no_want_of_memory_even_after_one(client: Client) -
 
 
 @pytest.mark.needs_root
+def test_an_earlier_background_commands_end_is_not_a_later_failures_reason(client: Client) -> None:
+    box = client.create()
+    line = f"python -c '{ALLOCATION}'; touch /tmp/over; sleep 60"
+    body = {"command": "bash", "args": ["-c", line]}
+    assert box.ask("POST", "/commands/background", body).status == 200
+    assert eventually(lambda: box.file("exists", "/tmp/over").body["exists"])
+    assert box.command("exit 3").body["reason"] is None
+    assert client.ask("GET", f"/v1/sandboxes/{box.id}").body["limits_hit"] == ["oom"]
+
+
+@pytest.mark.needs_root
 def test_an_earlier_bomb_is_not_a_later_failures_reason(client: Client) -> None:
     box = client.create()
     assert python(box, BOMB).body["reason"] == "pids"

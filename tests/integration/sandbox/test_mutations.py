@@ -62,13 +62,6 @@ def test_at_a_lower_level_the_way_out_is_as_shut(level: str) -> None:
     assert failed == {"test_the_level_is_full"}
 
 
-@pytest.mark.needs_root
-def test_with_the_whole_recipe_no_attack_succeeds() -> None:
-    ended = run_the_attacks({})
-    assert "FAILED" not in ended
-    assert int(re.findall(r"(\d+) passed", ended)[0]) > 50
-
-
 def run_the_attacks(variables: dict[str, str]) -> str:
     """What pytest says of the attack tests, in a session of their own."""
     command = [sys.executable, "-m", "pytest", "-q", "--tb=no", "-rf", "-p", "no:cacheprovider"]
