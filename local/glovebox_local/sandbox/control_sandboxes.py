@@ -151,6 +151,8 @@ class SandboxRoutes:
 
     def _image(self, body: dict[str, Any]) -> Image:
         wanted = body.get("template_name") or body.get("template_id")
+        if isinstance(wanted, int) and not isinstance(wanted, bool):
+            wanted = str(wanted)  # the vendor takes an id's number as well
         if not isinstance(wanted, str):
             raise checks.invalid("template_name or template_id is missing")
         image = self._images.find(wanted)

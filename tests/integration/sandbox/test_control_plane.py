@@ -40,7 +40,8 @@ def test_health_needs_no_key_and_tells_the_level(
     ("body", "named"),
     [
         ({}, "template_name"),
-        ({"template_name": 7}, "template_name"),
+        ({"template_name": ["base"]}, "template_name"),
+        ({"template_id": True}, "template_id"),
         (CREATE | {"timeout_seconds": 0}, "timeout_seconds"),
         (CREATE | {"timeout_seconds": "60"}, "timeout_seconds"),
         (CREATE | {"timeout_seconds": True}, "timeout_seconds"),
@@ -59,6 +60,21 @@ def test_a_wrong_field_is_named(client: Client, body: dict[str, object], named: 
     answer = client.ask("POST", "/v1/sandboxes", body)
     assert (answer.status, answer.body["error"]["code"]) == (400, "INVALID_REQUEST")
     assert named in answer.body["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    "named", [{"template_name": "base"}, {"template_id": "1"}, {"template_id": 1}]
+)
+def test_a_template_is_named_or_numbered(client: Client, named: dict[str, object]) -> None:
+    answer = client.ask("POST", "/v1/sandboxes", named)
+    assert (answer.status, answer.body["template_name"]) == (201, "base")
+    client.ask("DELETE", f"/v1/sandboxes/{answer.body['id']}")
+
+
+@pytest.mark.parametrize("named", [{"template_name": "none"}, {"template_id": 10**30}])
+def test_a_template_that_is_not_there_is_told(client: Client, named: dict[str, object]) -> None:
+    answer = client.ask("POST", "/v1/sandboxes", named)
+    assert (answer.status, answer.body["error"]["code"]) == (404, "TEMPLATE_NOT_FOUND")
 
 
 def create_with(client: Client, content: bytes, kind: str = "application/json") -> Answer:

@@ -81,9 +81,15 @@ def test_what_even_the_spawner_could_not_remove_is_swept_at_the_next_start(froze
         assert next_one.isolation == "full"
 
 
-def test_a_lost_spawner_ends_the_service_with_a_failure() -> None:
+@pytest.mark.parametrize("paused", [False, True])
+def test_a_lost_spawner_ends_the_service_with_a_failure(paused: bool) -> None:
     service = SandboxServerProcess(API_KEY, options=SMALL, log=Path(os.devnull))
     service.start()
+    if paused:
+        client = Client(service.url)
+        box = client.create()
+        box.command("setsid sleep 59 >/dev/null 2>&1 &")
+        assert client.ask("POST", f"/v1/sandboxes/{box.id}/pause").status == 200
     members = family(service.pid)
     os.kill(service.spawner_pid, signal.SIGKILL)
     assert service._process is not None
