@@ -99,16 +99,14 @@ class Keeper:
         with contextlib.suppress(SpawnError):
             self._send(("signal", tag, number))
 
-    async def signal_everyone(self, number: int) -> None:
+    async def signal_everyone(self, number: int) -> bool:
         """Send a signal to all processes of the sandbox but its first, and wait until they have it.
 
-        One call at a time. Raises ``SpawnError``.
+        One call at a time. False if the keeper could not. Raises ``SpawnError`` if it is gone.
         """
         self._signalled = self._loop.create_future()
         self._send(("everyone", int(number)))
-        if await self._signalled:
-            message = "the sandbox's processes could not be signalled"
-            raise SpawnError(message)
+        return await self._signalled == 0
 
     def close(self) -> None:
         """Kill the sandbox and everything in it; ``gone`` tells when that is done."""

@@ -226,7 +226,7 @@ def _protocol(application: Any) -> Config:
 
 
 def _raise_file_limit() -> None:
-    """A live sandbox costs the service five descriptors, and each running command two."""
+    """A live sandbox costs the service up to seven descriptors, and each running command two."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -65,7 +65,7 @@ class States:
             if needed and self._groups is not None:
                 await self._freeze(self._groups, sandbox)
             elif needed:
-                await sandbox.keeper.signal_everyone(signal.SIGSTOP)
+                await _signal(sandbox, signal.SIGSTOP)
 
     async def resume(self, sandbox: Sandbox) -> None:
         """Let the processes of a paused sandbox go on."""
@@ -73,7 +73,7 @@ class States:
             if needed and self._groups is not None:
                 self._groups.thaw(sandbox_name(sandbox.keeper.slot))
             elif needed:
-                await sandbox.keeper.signal_everyone(signal.SIGCONT)
+                await _signal(sandbox, signal.SIGCONT)
 
     async def stop(self, sandbox: Sandbox) -> None:
         """End every process of the sandbox, and keep the sandbox."""
@@ -83,7 +83,7 @@ class States:
                 await self._freeze(self._groups, sandbox)
                 self._kill_frozen(self._groups, sandbox)
             elif needed:
-                await sandbox.keeper.signal_everyone(signal.SIGKILL)
+                await _signal(sandbox, signal.SIGKILL)
 
     async def start(self, sandbox: Sandbox) -> None:
         """Let a stopped sandbox be used again: its files are there, its processes are not."""
@@ -143,6 +143,12 @@ class States:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
         groups.thaw(name)
+
+
+async def _signal(sandbox: Sandbox, number: int) -> None:
+    if not await sandbox.keeper.signal_everyone(number):
+        message = "the sandbox's processes could not be signalled"
+        raise StateError(message)
 
 
 def _parent(pid: int) -> int:
