@@ -37,6 +37,9 @@ def use(client: Client, number: int) -> bool:
     box = client.create()
     box.write("/workspace/x", str(number))
     answer = box.command("setsid sleep 55 >/dev/null 2>&1 & cat /workspace/x")
+    if number % 3 == 0:
+        # A failure makes the service look into counters of the sandbox.
+        box.command("exit 1")
     if number % 10 == 0:
         client.ask("POST", f"/v1/sandboxes/{box.id}/pause")
     killed = box.kill().status
@@ -74,6 +77,7 @@ def test_fifty_that_expired_leave_nothing(own: SandboxServerProcess) -> None:
     def begin(number: int) -> str:
         box = client.create(timeout_seconds=60)
         box.command("setsid sleep 55 >/dev/null 2>&1 & head -c 1000000 /dev/zero > /workspace/x")
+        box.command("exit 1")
         if number % 3:
             client.ask("POST", f"/v1/sandboxes/{box.id}/{('pause', 'stop')[number % 2]}")
         # Counted from now: all of them live at once before the first one ends.
