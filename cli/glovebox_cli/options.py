@@ -28,10 +28,17 @@ class ReportOutput(StrEnum):
 
 
 class StackOutput(StrEnum):
-    """How `glovebox local up` writes the endpoints."""
+    """How `glovebox local` writes where it is to be reached."""
 
     TEXT = "text"
     JSON = "json"
+
+
+class IsolationLevel(StrEnum):
+    """The least isolation that `glovebox local sandbox` starts with."""
+
+    NO_CGROUP = "no-cgroup"
+    FULL = "full"
 
 
 RunIdArgument = Annotated[

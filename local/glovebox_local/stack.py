@@ -30,6 +30,7 @@ from glovebox_local.errors import LocalStackError
 from glovebox_local.executor.environment import WorkerSurroundings, host_environment
 from glovebox_local.machinery import StackMachinery
 from glovebox_local.processes import ChildStarter
+from glovebox_local.sandbox.runtime import set_up_site
 from glovebox_local.sandbox.server import SandboxServerProcess
 from glovebox_local.settings import (
     ACCESS_KEY_ID,
@@ -90,8 +91,7 @@ def default_template() -> Path:
 def product_sandbox_server(api_key: str, log: Path) -> SandboxServer:
     """The product's own sandbox server; its sandboxes have the Python packages that were set up
     for them in the repository, if they were."""
-    site = _REPOSITORY / ".venv" / "share" / "glovebox" / "sandbox-site"
-    return SandboxServerProcess(api_key, runtime_site=site if site.is_dir() else None, log=log)
+    return SandboxServerProcess(api_key, runtime_site=set_up_site(), log=log)
 
 
 class LocalStack:

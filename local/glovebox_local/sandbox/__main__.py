@@ -9,23 +9,11 @@ import sys
 from pathlib import Path
 
 from glovebox_local.sandbox import linux
-from glovebox_local.sandbox.isolation import LEVELS, IsolationError
-from glovebox_local.sandbox.keeper_link import SpawnError
-from glovebox_local.sandbox.recipe import BubblewrapMissingError
-from glovebox_local.sandbox.runtime import RuntimeUnavailableError
-from glovebox_local.sandbox.seccomp import UnsupportedMachineError
-from glovebox_local.sandbox.service import ProbeError, run
-from glovebox_local.sandbox.settings import SandboxSettings
+from glovebox_local.sandbox.isolation import LEVELS
+from glovebox_local.sandbox.service import REFUSALS, run
+from glovebox_local.sandbox.settings import Quotas, SandboxSettings
 
 API_KEY_VARIABLE = "GLOVEBOX_SANDBOX_API_KEY"
-_REFUSALS = (
-    BubblewrapMissingError,
-    IsolationError,
-    ProbeError,
-    RuntimeUnavailableError,
-    SpawnError,
-    UnsupportedMachineError,
-)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -49,10 +37,17 @@ def main(argv: list[str] | None = None) -> int:
         workspace_mb=given.workspace_mb,
         tmp_mb=given.tmp_mb,
         output_bytes=given.output_bytes,
+        quotas=Quotas(
+            creates_per_minute=given.creates_per_minute,
+            credits=given.credits,
+            plan_limit=given.plan_limit,
+        ),
+        flat_errors=given.flat_errors,
+        without_filter=given.without_filter,
     )
     try:
         return run(settings, given.isolation)
-    except _REFUSALS as refusal:
+    except REFUSALS as refusal:
         print(f"the sandbox service cannot start: {refusal}", file=sys.stderr)
         return 1
 
@@ -72,9 +67,22 @@ def _parser() -> argparse.ArgumentParser:
     add("--workspace-mb", type=int, default=default.workspace_mb, help="MiB of /workspace")
     add("--tmp-mb", type=int, default=default.tmp_mb, help="MiB of /tmp")
     add("--output-bytes", type=int, default=default.output_bytes, help="kept of each stream")
+    add("--creates-per-minute", type=_count, help="answer 429 beyond this many")
+    add("--credits", type=_count, help="sandboxes in all; then creates are answered 402")
+    add("--plan-limit", type=_count, help="live sandboxes; then creates are answered 403")
+    add("--flat-errors", action="store_true", help="errors as the vendor's pages show them")
+    add("--without-filter", action="store_true", help="if there is none for this processor")
     add("--isolation", choices=LEVELS, default=LEVELS[0], help="refuse to start below this level")
     add("--die-with-parent", action="store_true", help="stop when the starting thread ends")
     return parser
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        message = "must be at least 1"
+        raise argparse.ArgumentTypeError(message)
+    return value
 
 
 if __name__ == "__main__":

@@ -74,9 +74,11 @@ class Agent:
             raise ApiError(404, "SANDBOX_NOT_FOUND", "there is no sandbox at this address")
         handler = self._open_routes.get((request.method, request.path))
         if handler is not None:
+            sandbox.require_running()
             return await handler(request, sandbox)
         if not sandbox.admits(request.bearer()):
             raise ApiError(401, "INVALID_TOKEN", "the token is missing, wrong or expired")
+        sandbox.require_running()
         handler = self._routes.get((request.method, request.path))
         if handler is None and request.path in self._paths:
             raise ApiError(405, "METHOD_NOT_ALLOWED", f"{request.method} is not for this path")

@@ -57,13 +57,14 @@ class CommandRoutes:
         has ended, 413 for more arguments than a process may have.
         """
         process = Process(sandbox.keeper, self._settings.output_bytes, self._settings.drain_seconds)
+        process.counts_before = sandbox.limits.mark()
         environment = _ENVIRONMENT | sandbox.env | env
         try:
             await process.start(argv, environment, directory, self._null_fd)
         except NotStartedError as error:
             raise _not_started(error, argv[0], directory) from error
         except SpawnError as error:
-            raise _gone() from error
+            raise _gone(sandbox) from error
         except wire.TooLarge as error:
             message = f"command and environment exceed {wire.MAX_PACKET_BYTES} bytes"
             raise ApiError(413, "COMMAND_TOO_LONG", message) from error
@@ -79,17 +80,22 @@ class CommandRoutes:
         process = await self.start(sandbox, argv, directory, env)
         status = await process.wait(limit)
         sandbox.linger(process)
+        if status != 0:
+            code = exit_code(status) if status is not None else -1
+            process.limits_hit = sandbox.limits.hit_since(process.counts_before, code)
         if process.timed_out:
             raise ApiError(
                 408,
                 "EXECUTION_TIMEOUT",
                 f"the command was killed after {limit:g} seconds",
                 timeout_seconds=limit,
+                reason="timeout",
+                limits_hit=process.limits_hit,
                 stdout=process.stdout.kept.text(),
                 stderr=process.stderr.kept.text(),
             )
         if status is None:
-            raise _gone()
+            raise _gone(sandbox)
         return process, exit_code(status)
 
     async def _run(self, request: Request, sandbox: Sandbox) -> Reply:
@@ -111,7 +117,9 @@ class CommandRoutes:
             "timestamp": now(),
             "stdout_dropped_bytes": process.stdout.kept.dropped,
             "stderr_dropped_bytes": process.stderr.kept.dropped,
-            "oom_killed": code == 128 + signal.SIGKILL and sandbox.count_memory_kills() > 0,
+            "oom_killed": code == 128 + signal.SIGKILL and "oom" in process.limits_hit,
+            "reason": next(iter(process.limits_hit), None),
+            "limits_hit": process.limits_hit,
         }
         return reply_json(answer)
 
@@ -165,9 +173,10 @@ def _environment(sandbox: Sandbox) -> Reply:
     return reply_json({"env_vars": shown, "count": len(shown), "timestamp": now()})
 
 
-def _gone() -> ApiError:
+def _gone(sandbox: Sandbox) -> ApiError:
     # Not a 5xx: the SDK would send the command again, to nobody.
-    return ApiError(410, "SANDBOX_GONE", "the sandbox ended before the command did")
+    message = "the sandbox ended before the command did"
+    return ApiError(410, "SANDBOX_GONE", message, reason=sandbox.end_reason)
 
 
 def _not_started(error: NotStartedError, program: str, directory: str) -> ApiError:
@@ -177,5 +186,6 @@ def _not_started(error: NotStartedError, program: str, directory: str) -> ApiErr
     if error.step == "exec" and error.number in (errno.ENOENT, errno.EACCES, errno.ENOEXEC):
         return ApiError(400, "COMMAND_FAILED", f"{program} cannot be run: {error}")
     if error.number == errno.EAGAIN:
-        return ApiError(409, "PROCESS_LIMIT", "the sandbox has as many processes as it may")
+        message = "the sandbox has as many processes as it may"
+        return ApiError(409, "PROCESS_LIMIT", message, reason="pids")
     return ApiError(409, "COMMAND_FAILED", f"the command could not be started: {error}")

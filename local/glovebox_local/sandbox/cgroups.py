@@ -7,8 +7,10 @@ later server can tell what a dead one left and whose it was.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import time
 from collections.abc import Iterator
 
 FOLDER_PREFIX = "glovebox-"
@@ -17,6 +19,9 @@ _OPTIONAL = ("freezer",)
 # Swap accounting is a kernel option: without the file there is no swap to bound.
 _SWAP_FILES = ("memory.swap.max", "memory.memsw.limit_in_bytes")
 _CPU_PERIOD_MICROSECONDS = 100_000
+# A killed process leaves its group a moment later.
+_EMPTY_SECONDS = 2.0
+_RETRY_SECONDS = 0.01
 
 
 class CgroupsUnavailableError(Exception):
@@ -86,20 +91,46 @@ class Cgroups:
 
     def remove_all(self) -> None:
         """Remove everything that this server made."""
-        for parent in set(self.parents.values()):
-            for name in _folders_in(parent):
-                remove_folder(f"{parent}/{name}")
-            remove_folder(parent)
+        _remove_servers(list(set(self.parents.values())))
 
-    def out_of_memory_kills(self, name: str) -> int:
-        """How often the kernel killed a process of this sandbox for want of memory."""
-        file = "memory.events" if self.version == 2 else "memory.oom_control"
-        try:
-            with open(f"{self.folders(name)['memory']}/{file}", encoding="ascii") as lines:  # noqa: PTH123
-                counts = dict(line.split()[:2] for line in lines)
-        except OSError:
-            return 0
-        return int(counts.get("oom_kill", "0"))
+    @property
+    def can_freeze(self) -> bool:
+        """Whether a sandbox can be frozen by its group (version 1 may lack that controller)."""
+        return self.version == 2 or "freezer" in self.parents
+
+    def freeze(self, name: str) -> None:
+        """Begin to freeze all processes of a sandbox, its keeper too; ``is_frozen`` tells the end.
+
+        Raises ``FileNotFoundError`` if the sandbox is gone.
+        """
+        if self.version == 2:
+            _write(f"{self.folders(name)['memory']}/cgroup.freeze", "1")
+        else:
+            _write(f"{self.folders(name)['freezer']}/freezer.state", "FROZEN")
+
+    def is_frozen(self, name: str) -> bool:
+        """Whether every process of a sandbox stands still."""
+        if self.version == 2:
+            return "frozen 1" in _read(f"{self.folders(name)['memory']}/cgroup.events")
+        return _read(f"{self.folders(name)['freezer']}/freezer.state").startswith("FROZEN")
+
+    def thaw(self, name: str) -> None:
+        """Let a frozen sandbox go on; nothing happens to one that is not frozen, or gone."""
+        if self.can_freeze:
+            _thaw(self.folders(name)["memory" if self.version == 2 else "freezer"])
+
+    def processes(self, name: str) -> list[int]:
+        """The host's ids of all processes of a sandbox, its keeper's and its monitor's too."""
+        return _processes_in(self.folders(name)["pids"])
+
+    def counter_files(self, name: str) -> tuple[tuple[str, str], ...]:
+        """(file, word before the number) of what counts memory kills, and of refused forks."""
+        folders = self.folders(name)
+        memory = "memory.events" if self.version == 2 else "memory.oom_control"
+        return (
+            (f"{folders['memory']}/{memory}", "oom_kill"),
+            (f"{folders['pids']}/pids.events", "max"),
+        )
 
 
 def join(places: tuple[str, ...]) -> None:
@@ -112,8 +143,13 @@ def join(places: tuple[str, ...]) -> None:
         _write(f"{place}/cgroup.procs", "0")
 
 
+def sandbox_name(slot: int) -> str:
+    """The name of a sandbox's groups."""
+    return f"sandbox-{slot}"
+
+
 def remove_folder(place: str) -> bool:
-    """Kill a group's processes, remove its folder; False if it is still there."""
+    """Kill a group's processes, frozen ones too, and remove its folder; False if still there."""
     for _ in range(3):
         try:
             os.rmdir(place)  # noqa: PTH106
@@ -122,10 +158,35 @@ def remove_folder(place: str) -> bool:
         except OSError:
             for pid in _processes_in(place):
                 if pid != os.getpid():
-                    os.kill(pid, signal.SIGKILL)
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
+            # After the kill, so that the thawed die before they take a step.
+            _thaw(place)
         else:
             return True
     return False
+
+
+def _remove_servers(places: list[str]) -> None:
+    """Remove servers' folders with the sandboxes' in them, as soon as the killed have left."""
+    deadline = time.monotonic() + _EMPTY_SECONDS
+    while left := [place for place in places if not _remove_server(place)]:
+        if time.monotonic() > deadline:
+            return
+        places = left
+        time.sleep(_RETRY_SECONDS)
+
+
+def _remove_server(place: str) -> bool:
+    inner = [remove_folder(f"{place}/{name}") for name in _folders_in(place)]
+    return all(inner) and remove_folder(place)
+
+
+def _thaw(place: str) -> None:
+    for file, value in (("freezer.state", "THAWED"), ("cgroup.freeze", "0")):
+        # Each exists in one version only.
+        with contextlib.suppress(OSError):
+            _write(f"{place}/{file}", value)
 
 
 def prepare(limits: Limits, server_pid: int) -> Cgroups:
@@ -137,8 +198,8 @@ def prepare(limits: Limits, server_pid: int) -> Cgroups:
     name = folder_name(server_pid)
     parents: dict[str, str] = {}
     try:
+        sweep(*set(own.values()))
         for controller, group in own.items():
-            sweep(group)
             parents[controller] = f"{group}/{name}"
             os.makedirs(parents[controller], 0o755, exist_ok=True)  # noqa: PTH103
         if version == 2:
@@ -150,13 +211,18 @@ def prepare(limits: Limits, server_pid: int) -> Cgroups:
     return Cgroups(version, parents, limits)
 
 
-def sweep(group: str) -> None:
-    """Remove below ``group`` the folders of servers that are dead. Never anything else."""
-    for name in _folders_in(group):
-        if name.startswith(FOLDER_PREFIX) and not _is_alive(name):
-            for inner in _folders_in(f"{group}/{name}"):
-                remove_folder(f"{group}/{name}/{inner}")
-            remove_folder(f"{group}/{name}")
+def sweep(*groups: str) -> None:
+    """Remove below these groups the folders of servers that are dead. Never anything else.
+
+    All trees at once: what is frozen in one of them keeps its folders in the others.
+    """
+    dead = [
+        f"{group}/{name}"
+        for group in groups
+        for name in _folders_in(group)
+        if name.startswith(FOLDER_PREFIX) and not is_alive(name)
+    ]
+    _remove_servers(dead)
 
 
 def folder_name(pid: int) -> str:
@@ -210,7 +276,8 @@ def _delegate(group: str, folder: str) -> None:
     _write(f"{folder}/cgroup.subtree_control", wanted)
 
 
-def _is_alive(name: str) -> bool:
+def is_alive(name: str) -> bool:
+    """Whether the server that a folder is named after still runs."""
     pid = name.removeprefix(FOLDER_PREFIX).partition("-")[0]
     return pid.isdigit() and folder_name(int(pid)) == name
 

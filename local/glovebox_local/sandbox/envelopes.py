@@ -16,21 +16,38 @@ def now() -> str:
     return datetime.now(UTC).isoformat().replace("+00:00", "Z")
 
 
-def control_error(error: ApiError) -> Reply:
-    """``{"error": {message, code, request_id, details}}``."""
-    request_id = secrets.token_hex(8)
-    envelope = {
-        "message": error.message,
+def new_request_id() -> str:
+    """What both sides' logs may name a request by."""
+    return secrets.token_hex(8)
+
+
+def control_error(error: ApiError, request_id: str, *, flat: bool = False) -> Reply:
+    """``{"error": {message, code, request_id, details}}``.
+
+    ``flat`` is what the vendor's pages show and its SDK cannot read: ``{error, code, request_id,
+    retry_after?}``. The caller adds the request's id as a header, as to every answer.
+    """
+    retry = error.details.get("retry_after_seconds")
+    envelope: dict[str, object] = {
+        "error" if flat else "message": error.message,
         "code": error.code,
         "request_id": request_id,
-        "details": error.details,
     }
-    return _answer({"error": envelope}, error.status, request_id)
+    if not flat:
+        envelope["details"] = error.details
+    elif retry is not None:
+        envelope["retry_after"] = retry
+    reply = reply_json(envelope if flat else {"error": envelope}, error.status)
+    if retry is not None:
+        reply.headers.append((b"retry-after", str(retry).encode()))
+    if "allow" in error.details:
+        reply.headers.append((b"allow", ", ".join(error.details["allow"]).encode()))
+    return reply
 
 
 def agent_error(error: ApiError) -> Reply:
     """``{error, code, request_id, timestamp, path?, details}``."""
-    request_id = secrets.token_hex(8)
+    request_id = new_request_id()
     envelope: dict[str, object] = {
         "error": error.message,
         "code": error.code,

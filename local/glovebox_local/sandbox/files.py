@@ -11,7 +11,7 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -48,6 +48,10 @@ class SandboxFiles:
         self._uid = uid
         flags = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
         self._folders = {root: os.open(f"/proc/{first_pid}/root{root}", flags) for root in ROOTS}
+
+    def folders(self) -> Iterable[int]:
+        """A descriptor of each folder, for looking at its file system."""
+        return self._folders.values()
 
     def close(self) -> None:
         """Let go of the folders; until then their memory is not given back."""

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from typing import Literal
 
-from glovebox_local.sandbox import cgroups
+from glovebox_local.sandbox import cgroups, seccomp
 from glovebox_local.sandbox.settings import MIB, SandboxSettings
 
 Level = Literal["full", "no-cgroup"]
@@ -36,10 +36,13 @@ class Isolation:
 
 def reach(settings: SandboxSettings, *, root: bool) -> Isolation:
     """Prepare the strongest level possible. ``root``: mounts of our own were possible."""
+    processor = seccomp.missing_table()
+    unfiltered = (f"the system call filter (none for {processor})",) if processor else ()
     if not root:
         return Isolation(
             "no-cgroup",
             (
+                *unfiltered,
                 "total memory of a sandbox (not root)",
                 "processor time of a sandbox (not root)",
                 "a host user of its own for every sandbox (not root)",
@@ -50,9 +53,10 @@ def reach(settings: SandboxSettings, *, root: bool) -> Isolation:
         memory_bytes=settings.memory_mb * MIB, pids=settings.pids, cpus=settings.cpus
     )
     try:
-        return Isolation("full", (), cgroups.prepare(limits, os.getpid()))
+        return Isolation("full", unfiltered, cgroups.prepare(limits, os.getpid()))
     except cgroups.CgroupsUnavailableError as error:
         reasons = (
+            *unfiltered,
             f"total memory of a sandbox ({error})",
             f"processor time of a sandbox ({error})",
         )

@@ -29,8 +29,11 @@ class NotStartedError(SpawnError):
 class Keeper:
     """One keeper process: makes one sandbox, starts processes in it, dies with it."""
 
-    def __init__(self, slot: int, end: _socket.socket, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, slot: int, pid: int, end: _socket.socket, loop: asyncio.AbstractEventLoop
+    ) -> None:
         self.slot = slot
+        self.pid = pid
         self.gone = asyncio.Event()
         """Set when nothing of the sandbox is left: no process, no group."""
         self.on_death: Callable[[], None] = lambda: None
@@ -40,6 +43,7 @@ class Keeper:
         self._ready: asyncio.Future[None] = loop.create_future()
         self._made: asyncio.Future[int] = loop.create_future()
         self._starting: dict[int, asyncio.Future[int]] = {}
+        self._signalled: asyncio.Future[int] | None = None
         self._exits: dict[int, ExitReport] = {}
         self._next_tag = 0
         self._open = True
@@ -95,6 +99,15 @@ class Keeper:
         with contextlib.suppress(SpawnError):
             self._send(("signal", tag, number))
 
+    async def signal_everyone(self, number: int) -> bool:
+        """Send a signal to all processes of the sandbox but its first, and wait until they have it.
+
+        One call at a time. False if the keeper could not. Raises ``SpawnError`` if it is gone.
+        """
+        self._signalled = self._loop.create_future()
+        self._send(("everyone", int(number)))
+        return await self._signalled == 0
+
     def close(self) -> None:
         """Kill the sandbox and everything in it; ``gone`` tells when that is done."""
         if self._open:
@@ -136,6 +149,8 @@ class Keeper:
             case ("unstarted", int(tag), str(step), int(number)) if tag in self._starting:
                 if not self._starting[tag].done():
                     self._starting[tag].set_exception(NotStartedError(step, number))
+            case ("signalled", int(code)) if self._signalled is not None:
+                _settle(self._signalled, code)
             case ("exited", int(tag), int(status)) if tag in self._exits:
                 self._exits.pop(tag)(status)
             case ("died",):
@@ -148,6 +163,8 @@ class Keeper:
     def _fail(self, error: SpawnError) -> None:
         awaited: list[asyncio.Future[None] | asyncio.Future[int]]
         awaited = [self._ready, self._made, *self._starting.values()]
+        if self._signalled is not None:
+            awaited.append(self._signalled)
         for future in awaited:
             if not future.done():
                 future.set_exception(error)

@@ -137,8 +137,8 @@ class Keepers:
 
     def _heed(self, packet: wire.Packet, fds: list[int]) -> None:
         match packet:
-            case ("keeper", int(slot), int(_)):
-                keeper = Keeper(slot, wire.adopt(fds.pop()), self._loop)
+            case ("keeper", int(slot), int(pid)):
+                keeper = Keeper(slot, pid, wire.adopt(fds.pop()), self._loop)
                 self._alive[slot] = keeper
                 coming = self._asked.pop(slot)
                 # Whoever asked may have been cancelled meanwhile.

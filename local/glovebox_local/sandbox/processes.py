@@ -8,6 +8,7 @@ import signal
 import time
 
 from glovebox_local.sandbox.keeper_link import Keeper
+from glovebox_local.sandbox.limits import Counts, Limit
 from glovebox_local.sandbox.output import HeadAndTail
 
 _PIECE_BYTES = 65536
@@ -68,6 +69,9 @@ class Process:
         self.started = time.monotonic()
         self.ended: float | None = None
         self.timed_out = False
+        self.counts_before: Counts = (0, 0)
+        self.limits_hit: list[Limit] = []
+        """The limits that the sandbox ran into while a program that failed ran."""
 
     async def start(
         self, argv: list[str], environment: dict[str, str], directory: str, null_fd: int

@@ -57,6 +57,7 @@ def bwrap_options(settings: SandboxSettings, view: View, *, network: bool) -> Op
     """All of bwrap's options but those that name descriptors (files, filter, information)."""
     before = (
         *_namespaces(network=network),
+        *(("--clearenv",) if settings.recipe.clean_environment else ()),
         *view.options,
         *(() if view.has_etc else etc_options(SHARED_ETC)),
         *(etc_options(NETWORK_ETC) if network else ()),
@@ -76,7 +77,7 @@ def _namespaces(*, network: bool) -> tuple[str, ...]:
         *("--unshare-all", *share, "--unshare-user"),
         *("--disable-userns", "--assert-userns-disabled"),
         *("--uid", str(INSIDE_UID), "--gid", str(INSIDE_UID), "--hostname", HOSTNAME),
-        *("--cap-drop", "ALL", "--new-session", "--die-with-parent", "--as-pid-1", "--clearenv"),
+        *("--cap-drop", "ALL", "--new-session", "--die-with-parent", "--as-pid-1"),
     )
 
 

@@ -21,8 +21,17 @@ _INSIDE_SITE = "/opt/site"
 _PIP_PATTERNS = ("pip", "pip-*.dist-info")
 
 
+# Where `make setup` puts the packages of requirements/sandbox.txt, in a checkout.
+_SET_UP_SITE = Path(__file__).resolve().parents[3] / ".venv" / "share" / "glovebox" / "sandbox-site"
+
+
 class RuntimeUnavailableError(RuntimeError):
     """Sandboxes cannot be given a Python that works; the message says why."""
+
+
+def set_up_site() -> Path | None:
+    """The packages that were set up for sandboxes in the repository, if they were."""
+    return _SET_UP_SITE if _SET_UP_SITE.is_dir() else None
 
 
 def enter_private_mounts() -> bool:

@@ -8,18 +8,22 @@ import hmac
 import secrets
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
+from glovebox_local.sandbox.cgroups import Cgroups, sandbox_name
 from glovebox_local.sandbox.files import SandboxFiles
+from glovebox_local.sandbox.http import ApiError
 from glovebox_local.sandbox.images import Image
 from glovebox_local.sandbox.keeper_link import Keeper, SpawnError
 from glovebox_local.sandbox.keepers import Keepers
+from glovebox_local.sandbox.limits import LimitWatch
 from glovebox_local.sandbox.listeners import Listener, Listeners
 from glovebox_local.sandbox.processes import Process
 from glovebox_local.sandbox.settings import SandboxSettings
+from glovebox_local.sandbox.states import RUNNING, States
 
 # Refreshing leaves earlier tokens valid, as with the hosted service's signed ones: two clients may
 # share a sandbox. Bounded, since anyone with the key may refresh as often as they like.
@@ -60,9 +64,12 @@ class Sandbox:
     tokens: deque[Token] = field(default_factory=lambda: deque(maxlen=_MAX_TOKENS))
     background: dict[str, Process] = field(default_factory=dict)
     lingering: deque[Process] = field(default_factory=deque)
-    memory_kills: Callable[[], int] = field(default=lambda: 0)
-    known_memory_kills: int = 0
+    limits: LimitWatch = field(default_factory=LimitWatch)
+    first_pid: int = 0
+    state: str = RUNNING
+    moving: asyncio.Lock = field(default_factory=asyncio.Lock)
     timer: asyncio.TimerHandle | None = None
+    end_reason: str | None = None
 
     def admits(self, token: bytes) -> bool:
         """Whether this is one of its valid tokens, in a time that tells nothing about them."""
@@ -73,10 +80,11 @@ class Sandbox:
             admitted |= same and now < known.expires_at
         return admitted
 
-    def count_memory_kills(self) -> int:
-        """How many processes the kernel killed for want of memory since this was asked last."""
-        before, self.known_memory_kills = self.known_memory_kills, self.memory_kills()
-        return self.known_memory_kills - before
+    def require_running(self) -> None:
+        """Raise ``ApiError`` 409 if it is paused or stopped: nobody in it could do anything."""
+        if self.state != RUNNING:
+            code = f"SANDBOX_{self.state.upper()}"
+            raise ApiError(409, code, f"the sandbox is {self.state}", state=self.state)
 
     def linger(self, process: Process) -> None:
         """Keep emptying the streams of a command that ended: a daemon may write to them."""
@@ -102,11 +110,11 @@ class Sandboxes:
         keepers: Keepers,
         listeners: Listeners,
         uid_base: int | None,
-        memory_kills: Callable[[int], int],
+        groups: Cgroups | None,
     ) -> None:
         """``uid_base`` is the host's user id of slot 0's sandbox, None if all share ours.
 
-        ``memory_kills`` says how many processes of a slot's sandbox died for want of memory.
+        ``groups`` are the sandboxes' control groups, if there are any.
         """
         self._settings = settings
         self._keepers = keepers
@@ -116,10 +124,16 @@ class Sandboxes:
         self._making = 0
         self._made = 0
         self._uid_base = uid_base
-        self._memory_kills = memory_kills
+        self._groups = groups
+        self.states = States(groups)
 
     def __len__(self) -> int:
         return len(self._alive)
+
+    @property
+    def live(self) -> int:
+        """How many live or are being made."""
+        return len(self._alive) + self._making
 
     def all(self) -> Iterable[Sandbox]:
         """Every live sandbox, oldest first."""
@@ -137,7 +151,7 @@ class Sandboxes:
         Raises ``CapacityError`` when ``max_sandboxes`` live (or are being made or killed), and
         ``SpawnError`` if it cannot be made.
         """
-        if len(self._alive) + len(self._ending) + self._making >= self._settings.max_sandboxes:
+        if self.live + len(self._ending) >= self._settings.max_sandboxes:
             raise CapacityError
         self._making += 1
         try:
@@ -147,7 +161,7 @@ class Sandboxes:
             self._keepers.refill(network=network)
         self._alive[sandbox.id] = sandbox
         self._listeners.assign(sandbox.listener, sandbox)
-        sandbox.keeper.on_death = partial(self._begin_end, sandbox)
+        sandbox.keeper.on_death = partial(self._begin_end, sandbox, "died")
         self.issue_token(sandbox)
         if timeout_seconds is not None:
             self.set_timeout(sandbox, timeout_seconds)
@@ -178,8 +192,14 @@ class Sandboxes:
             listener=listener,
             env=env,
             created_at=datetime.now(UTC),
-            memory_kills=partial(self._memory_kills, keeper.slot),
+            limits=self._watch(keeper, files),
+            first_pid=first_pid,
         )
+
+    def _watch(self, keeper: Keeper, files: SandboxFiles) -> LimitWatch:
+        groups = self._groups
+        counters = groups.counter_files(sandbox_name(keeper.slot)) if groups is not None else ()
+        return LimitWatch(counters, files.folders)
 
     def issue_token(self, sandbox: Sandbox) -> Token:
         """A new token for the sandbox's agent; earlier ones stay valid until they expire."""
@@ -193,7 +213,7 @@ class Sandboxes:
         if sandbox.timer is not None:
             sandbox.timer.cancel()
         loop = asyncio.get_running_loop()
-        sandbox.timer = loop.call_later(timeout_seconds, self._begin_end, sandbox)
+        sandbox.timer = loop.call_later(timeout_seconds, self._begin_end, sandbox, "expired")
         sandbox.timeout_seconds = timeout_seconds
         sandbox.expires_at = datetime.now(UTC) + timedelta(seconds=timeout_seconds)
 
@@ -204,21 +224,29 @@ class Sandboxes:
             async with asyncio.timeout(self._settings.kill_seconds):
                 await asyncio.shield(task)
 
-    def end(self, sandbox: Sandbox) -> asyncio.Task[None]:
-        """Begin to end a sandbox: from now on nobody finds it, and it is being killed."""
+    def end(self, sandbox: Sandbox, reason: str = "killed") -> asyncio.Task[None]:
+        """Begin to end a sandbox: from now on nobody finds it, and it is being killed.
+
+        Whoever still waits for something in it is told the reason.
+        """
         if sandbox.id not in self._ending:
             self._alive.pop(sandbox.id, None)
+            if reason == "died" and "oom" in sandbox.limits.hit_ever():
+                reason = "oom"
+            sandbox.end_reason = reason
             self._ending[sandbox.id] = asyncio.create_task(self._end(sandbox))
         return self._ending[sandbox.id]
 
-    def _begin_end(self, sandbox: Sandbox) -> None:
-        self.end(sandbox)
+    def _begin_end(self, sandbox: Sandbox, reason: str) -> None:
+        self.end(sandbox, reason)
 
     async def _end(self, sandbox: Sandbox) -> None:
         if sandbox.timer is not None:
             sandbox.timer.cancel()
         sandbox.keeper.close()
+        self.states.release(sandbox)
         sandbox.files.close()
+        sandbox.limits.close()
         for process in (*sandbox.background.values(), *sandbox.lingering):
             process.release()
         try:

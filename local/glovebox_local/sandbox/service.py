@@ -7,20 +7,23 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import uvloop
 from uvicorn.config import Config
 
 from glovebox_local.file_limit import raise_file_limit
-from glovebox_local.sandbox import recipe, runtime, seccomp
+from glovebox_local.sandbox import leftovers, recipe, runtime, seccomp
 from glovebox_local.sandbox.agent import Agent
 from glovebox_local.sandbox.agent_commands import CommandRoutes
 from glovebox_local.sandbox.control import ControlPlane
 from glovebox_local.sandbox.images import Images
-from glovebox_local.sandbox.isolation import Isolation, Level, reach
+from glovebox_local.sandbox.isolation import Isolation, IsolationError, Level, reach
+from glovebox_local.sandbox.keeper_link import SpawnError
 from glovebox_local.sandbox.keepers import Keepers
-from glovebox_local.sandbox.listeners import Listeners
+from glovebox_local.sandbox.listeners import Listener, Listeners
+from glovebox_local.sandbox.recipe import BubblewrapMissingError
 from glovebox_local.sandbox.sandboxes import Sandboxes
 from glovebox_local.sandbox.settings import MIB, SandboxSettings
 from glovebox_local.sandbox.spawner.plan import Plan
@@ -36,8 +39,31 @@ _PROBE = "import ssl, sqlite3"
 _PROBE_SECONDS = 20.0
 
 
+class ListenError(RuntimeError):
+    """The port cannot be had; the message says why."""
+
+
 class ProbeError(RuntimeError):
     """A first sandbox showed that none would work; the message is what it said."""
+
+
+REFUSALS = (
+    BubblewrapMissingError,
+    IsolationError,
+    ListenError,
+    ProbeError,
+    leftovers.UnsafePlaceError,
+    runtime.RuntimeUnavailableError,
+    SpawnError,
+    seccomp.UnsupportedMachineError,
+)
+"""Why a service may not start, each with a message for its user."""
+
+Announce = Callable[[dict[str, Any]], None]
+
+
+def _announce(said: dict[str, Any]) -> None:
+    print(json.dumps(said), flush=True)
 
 
 class SandboxService:
@@ -45,6 +71,7 @@ class SandboxService:
 
     def __init__(self, settings: SandboxSettings, required: Level) -> None:
         root = runtime.enter_private_mounts()
+        leftovers.sweep(leftovers.base_folder())
         self._settings = settings
         self.isolation: Isolation = reach(settings, root=root)
         self.isolation.require(required)
@@ -59,11 +86,12 @@ class SandboxService:
         self._stopping: asyncio.Event | None = None
         self._lost = False
 
-    async def run(self) -> int:
+    async def run(self, announce: Announce = _announce) -> int:
         """Serve until SIGINT, SIGTERM or ``stop``; returns the process's exit code.
 
-        Announces itself as one line of JSON on stdout as soon as it answers. Raises ``ProbeError``
-        if a sandbox cannot run Python here.
+        ``announce`` is called as soon as it answers, with url, isolation, not_enforced, pid and
+        spawner_pid; by default it writes them to stdout as one line of JSON. Raises ``ProbeError``
+        if a sandbox cannot run Python here, and ``ListenError``.
         """
         self._stopping = asyncio.Event()
         loop = asyncio.get_running_loop()
@@ -77,16 +105,15 @@ class SandboxService:
         listeners = Listeners(_protocol(agent), self._settings.host)
         agent.attach(listeners)
         sandboxes = Sandboxes(
-            self._settings, keepers, listeners, self._uid_base, self._memory_kills
+            self._settings, keepers, listeners, self._uid_base, self.isolation.groups
         )
         control = ControlPlane(self._settings, self._images, sandboxes, self._describe())
         front = Listeners(_protocol(control), self._settings.host)
         try:
             await self._probe(sandboxes)
-            main = await front.open(self._settings.port)
-            announcement = {"url": main.url, **self._describe(), "pid": os.getpid()}
-            announcement["spawner_pid"] = keepers.pid
-            print(json.dumps(announcement), flush=True)
+            main = await self._listen(front)
+            said = {"url": main.url, **self._describe(), "pid": os.getpid()}
+            announce({**said, "spawner_pid": keepers.pid})
             await self._stopping.wait()
             front.close(main)
         finally:
@@ -94,12 +121,21 @@ class SandboxService:
             await keepers.stop(self._settings.kill_seconds)
             if self.isolation.groups is not None:
                 self.isolation.groups.remove_all()
+            leftovers.remove_own()
         return 1 if self._lost else 0
 
     def stop(self) -> None:
         """Make ``run`` return."""
         if self._stopping is not None:
             self._stopping.set()
+
+    async def _listen(self, front: Listeners) -> Listener:
+        host, port = self._settings.host, self._settings.port
+        try:
+            return await front.open(port)
+        except OSError as error:
+            message = f"cannot listen at {host}:{port}: {error.strerror}"
+            raise ListenError(message) from error
 
     async def _probe(self, sandboxes: Sandboxes) -> None:
         image = next(iter(self._images.all()))
@@ -127,17 +163,14 @@ class SandboxService:
         self._lost = True
         self.stop()
 
-    def _memory_kills(self, slot: int) -> int:
-        groups = self.isolation.groups
-        return groups.out_of_memory_kills(f"sandbox-{slot}") if groups else 0
-
     def _make_plan(self, view: recipe.View, root: bool) -> Plan:
         settings = self._settings
         groups = self.isolation.groups
         return Plan(
             full=root,
             own_uid=settings.recipe.own_uid,
-            seccomp=seccomp.build() if settings.recipe.seccomp else b"",
+            clean_environment=settings.recipe.clean_environment,
+            seccomp=system_call_filter(settings),
             uid_base=self._uid_base or 0,
             inside_uid=recipe.INSIDE_UID,
             bwrap=recipe.find_bwrap(),
@@ -155,12 +188,24 @@ class SandboxService:
         )
 
 
-def run(settings: SandboxSettings, required: Level = "no-cgroup") -> int:
-    """Run a service in this process until it is told to stop; returns the exit code."""
-    # A live sandbox costs the service five descriptors, and each running command two.
+def run(
+    settings: SandboxSettings, required: Level = "no-cgroup", announce: Announce = _announce
+) -> int:
+    """Run a service in this process until it is told to stop; returns the exit code.
+
+    Raises ``REFUSALS``.
+    """
+    # A live sandbox costs the service up to seven descriptors, and each running command two.
     raise_file_limit()
     service = SandboxService(settings, required)
-    return uvloop.run(service.run())
+    return uvloop.run(service.run(announce))
+
+
+def system_call_filter(settings: SandboxSettings) -> bytes:
+    """The system call filter, nothing if this machine has none and its user knows."""
+    known = seccomp.missing_table() is None
+    wanted = settings.recipe.seccomp and (known or not settings.without_filter)
+    return seccomp.build() if wanted else b""
 
 
 def _protocol(application: Any) -> Config:

@@ -18,8 +18,25 @@ class Recipe:
     seccomp: bool = True
     """The system call filter."""
 
+    clean_environment: bool = True
+    """Nothing of the service's environment reaches a sandbox's first process."""
+
     own_uid: bool = True
     """Every sandbox has a user id of its own; without, root inside bwrap is root of the host."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quotas:
+    """What the hosted service limits by plan and purse; nothing here unless it is asked for."""
+
+    creates_per_minute: int | None = None
+    """Creations that may follow one another within a minute; one more is answered 429."""
+
+    credits: int | None = None
+    """Sandboxes in the service's whole life; after that a create is answered 402."""
+
+    plan_limit: int | None = None
+    """Live sandboxes that the plan allows; one more is answered 403."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +103,14 @@ class SandboxSettings:
 
     token_seconds: int = 24 * 3600
     """Life of an agent token; the SDK renews one that has less than an hour left."""
+
+    quotas: Quotas = field(default_factory=Quotas)
+
+    without_filter: bool = False
+    """Start without a system call filter on a processor that there is none for."""
+
+    flat_errors: bool = False
+    """The control plane's errors as the vendor's pages show them, not as its clients parse them."""
 
     recipe: Recipe = field(default_factory=Recipe)
     """Left alone except in tests."""

@@ -15,6 +15,8 @@ server → keeper       ``("start", tag, argv, env, cwd)`` + 3 fds         start
 keeper → server       ``("started", tag, pid)``                          its program runs
 keeper → server       ``("unstarted", tag, step, errno)``                it never ran
 server → keeper       ``("signal", tag, number)``                        to its process group
+server → keeper       ``("everyone", number)``                           to all but the first
+keeper → server       ``("signalled", exit_code)``                       they have it, if 0
 keeper → server       ``("exited", tag, wait_status)``                   it ended
 keeper → server       ``("died",)``                                      the sandbox ended itself
 ====================  =================================================  ========================

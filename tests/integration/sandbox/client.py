@@ -17,6 +17,8 @@ SMALL = (
     *("--memory-mb", "256", "--pids", "64", "--workspace-mb", "64", "--tmp-mb", "32"),
     *("--max-sandboxes", "80"),
 )
+SMALL_SETTINGS = "memory_mb=256, pids=64, workspace_mb=64, tmp_mb=32, max_sandboxes=80"
+"""The same, as Python's keyword arguments."""
 
 
 @dataclass(frozen=True)

@@ -96,6 +96,17 @@ def test_a_folder_cannot_be_filled_past_its_size(box: Box, folder: str, mebibyte
 
 
 def test_shared_memory_has_a_size_of_its_own(box: Box) -> None:
+    code = f"""
+        written = 0
+        try:
+            with open("/dev/shm/x", "wb", buffering=0) as file:
+                while True:
+                    written += file.write(b"x" * {MIB})
+        except OSError as error:
+            print(error.errno in (27, 28))
+        print(written // {MIB} <= 64)
+    """
+    assert box.python(code) == "True\nTrue"
     assert box.shell("df -m --output=size /dev/shm | tail -1").strip() == "64"
 
 
@@ -171,6 +182,39 @@ def test_a_timeout_kills_the_whole_process_group_and_keeps_what_was_said(box: Bo
     answer = box.command("trap '' TERM; echo said; sleep 51 & sleep 52", timeout=0.3)
     assert (answer.status, answer.body["details"]["stdout"]) == (408, "said\n")
     assert box.shell("pgrep -c sleep || true") == "0"
+
+
+def test_a_daemon_that_left_its_session_survives_no_stop(box: Box) -> None:
+    hide = "(trap '' TERM HUP INT; setsid sh -c 'sleep 86398.5; sleep 1' >/dev/null 2>&1 & ) &"
+    assert box.command(f"{hide} sleep 60", timeout=0.3).status == 408
+    assert eventually(lambda: running_on_the_host("86398.5") == 1)
+    # A command's timeout ends its own group; what left it is the sandbox's, and ends with that.
+    for word in ("stop", "start"):
+        assert box.client.ask("POST", f"/v1/sandboxes/{box.id}/{word}").status == 200
+    assert box.shell("pgrep -c sleep || true") == "0"
+    assert running_on_the_host("86398.5") == 0
+
+
+def test_a_stopped_daemon_dies_with_the_sandbox(client: Client) -> None:
+    box = client.create()
+    box.command("setsid sleep 86397.5 >/dev/null 2>&1 &")
+    assert eventually(lambda: running_on_the_host("86397.5") == 1)
+    assert box.command("pkill -STOP sleep").body["exit_code"] == 0
+    box.kill()
+    assert running_on_the_host("86397.5") == 0
+
+
+@pytest.mark.needs_root
+def test_countless_files_meet_the_memory_limit_and_nobody_else(box: Box, client: Client) -> None:
+    code = """
+for number in range(400_000):
+    open(f"/tmp/{number}", "w").close()
+"""
+    answer = box.ask("POST", "/commands/run", {"command": "python", "args": ["-c", code]})
+    assert (answer.status, answer.body["reason"]) == (200, "oom")
+    other = client.create()
+    assert other.shell("echo fine > /tmp/x; cat /tmp/x") == "fine"
+    other.kill()
 
 
 def test_a_daemon_that_left_its_session_dies_with_the_sandbox(client: Client) -> None:

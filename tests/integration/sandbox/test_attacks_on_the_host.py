@@ -211,6 +211,29 @@ print(errno_of(438, os.pidfd_open(1), 0, 0))
     assert shared.python(code).split() == ["EPERM"] * 3
 
 
+@pytest.mark.parametrize("flags", ["os.O_RDONLY", "os.O_RDWR"])
+def test_the_first_processs_memory_is_shut(shared: Box, flags: str) -> None:
+    code = f"""
+        import os
+        try:
+            memory = os.open("/proc/1/mem", {flags})
+            print(len(os.pread(memory, 1, 0x400000)))
+        except OSError as error:
+            print(error.errno in (1, 5, 13))
+    """
+    assert shared.python(code) == "True"
+
+
+def test_other_processes_of_the_sandbox_cannot_be_taken_over(shared: Box) -> None:
+    code = f"""{ERRNO_OF}
+import os, subprocess
+child = subprocess.Popen(["sleep", "30"])
+print(errno_of(101, 16, child.pid, 0, 0), errno_of(438, os.pidfd_open(child.pid), 0, 0))
+child.kill()
+"""
+    assert shared.python(code) == "EPERM EPERM"
+
+
 def test_the_hosts_keyring_is_out_of_reach(shared: Box) -> None:
     code = f"""{ERRNO_OF}
 print(errno_of(250, 0, -3, 1))

@@ -40,7 +40,8 @@ def test_health_needs_no_key_and_tells_the_level(
     ("body", "named"),
     [
         ({}, "template_name"),
-        ({"template_name": 7}, "template_name"),
+        ({"template_name": ["base"]}, "template_name"),
+        ({"template_id": True}, "template_id"),
         (CREATE | {"timeout_seconds": 0}, "timeout_seconds"),
         (CREATE | {"timeout_seconds": "60"}, "timeout_seconds"),
         (CREATE | {"timeout_seconds": True}, "timeout_seconds"),
@@ -59,6 +60,21 @@ def test_a_wrong_field_is_named(client: Client, body: dict[str, object], named: 
     answer = client.ask("POST", "/v1/sandboxes", body)
     assert (answer.status, answer.body["error"]["code"]) == (400, "INVALID_REQUEST")
     assert named in answer.body["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    "named", [{"template_name": "base"}, {"template_id": "1"}, {"template_id": 1}]
+)
+def test_a_template_is_named_or_numbered(client: Client, named: dict[str, object]) -> None:
+    answer = client.ask("POST", "/v1/sandboxes", named)
+    assert (answer.status, answer.body["template_name"]) == (201, "base")
+    client.ask("DELETE", f"/v1/sandboxes/{answer.body['id']}")
+
+
+@pytest.mark.parametrize("named", [{"template_name": "none"}, {"template_id": 10**30}])
+def test_a_template_that_is_not_there_is_told(client: Client, named: dict[str, object]) -> None:
+    answer = client.ask("POST", "/v1/sandboxes", named)
+    assert (answer.status, answer.body["error"]["code"]) == (404, "TEMPLATE_NOT_FOUND")
 
 
 def create_with(client: Client, content: bytes, kind: str = "application/json") -> Answer:
@@ -100,7 +116,58 @@ def test_errors_have_the_nested_envelope(
     answer = client.ask(method, path)
     assert answer.status == status
     assert set(answer.body["error"]) == {"message", "code", "request_id", "details"}
-    assert answer.body["error"]["details"] == {}
+    allowed = {"allow": answer.headers["allow"].split(", ")} if status == 405 else {}
+    assert answer.body["error"]["details"] == allowed
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("GET", "/health", None),
+        ("GET", "/info", None),
+        ("GET", "/v1/sandboxes", None),
+        ("GET", "/v1/templates", None),
+        ("GET", "/v1/sandboxes/none", None),
+        ("POST", "/v1/sandboxes", {}),
+        ("PATCH", "/health", None),
+        ("GET", "/nothing", None),
+    ],
+)
+def test_every_answer_has_a_request_id_of_its_own(
+    client: Client, method: str, path: str, body: object
+) -> None:
+    first, second = (client.ask(method, path, body) for _ in range(2))
+    assert first.headers["x-request-id"] != second.headers["x-request-id"]
+    if first.status >= 400:
+        assert first.body["error"]["request_id"] == first.headers["x-request-id"]
+
+
+def test_a_wrong_key_is_told_in_the_same_envelope(client: Client) -> None:
+    answer = request(client.url, "DELETE", "/v1/sandboxes/x", None, {"X-API-Key": "wrong"})
+    assert answer.body["error"]["code"] == "UNAUTHORIZED"
+    assert answer.body["error"]["request_id"] == answer.headers["x-request-id"]
+
+
+def test_info_needs_no_key_and_tells_of_nobody(client: Client, shared: Box) -> None:
+    answer = request(client.url, "GET", "/info")
+    assert set(answer.body) == {"service", "isolation", "not_enforced", "limits", "quotas"}
+    assert shared.id.encode() not in answer.raw
+    assert answer.body["limits"]["pids"] == 64
+
+
+@pytest.mark.parametrize("body", [{}, {"timeout_seconds": None}, {"timeout_seconds": 0.5}])
+def test_a_wrong_timeout_is_refused(client: Client, shared: Box, body: object) -> None:
+    assert client.ask("PUT", f"/v1/sandboxes/{shared.id}/timeout", body).status == 400
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("PUT", "/v1/sandboxes/none/timeout"), ("POST", "/v1/sandboxes/none/token/refresh")],
+)
+def test_a_sandbox_that_is_not_there_has_no_time_and_no_token(
+    client: Client, method: str, path: str
+) -> None:
+    assert client.ask(method, path, {"timeout_seconds": 5}).status == 404
 
 
 def test_pages_hold_every_sandbox_once(client: Client) -> None:
@@ -129,6 +196,12 @@ def test_a_list_is_filtered(client: Client, shared: Box) -> None:
     assert client.ask("GET", "/v1/sandboxes?region=moon").body["data"] == []
 
 
-@pytest.mark.parametrize("query", ["limit=0", "limit=101", "limit=x", "cursor=x", "status=odd"])
+@pytest.mark.parametrize(
+    "query",
+    [
+        *("limit=0", "limit=101", "limit=x", "cursor=x", "status=odd", "cursor=-1"),
+        *("limit=%C2%B2", "limit=" + "9" * 5000, "cursor=" + "9" * 5000),
+    ],
+)
 def test_a_wrong_filter_is_refused(client: Client, query: str) -> None:
     assert client.ask("GET", f"/v1/sandboxes?{query}").status == 400

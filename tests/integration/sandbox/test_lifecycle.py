@@ -7,66 +7,14 @@ import os
 import signal
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
 import pytest
-from glovebox_local.sandbox import cgroups
 from glovebox_local.sandbox.server import SandboxServerError, SandboxServerProcess
 
 from tests.integration.sandbox.client import API_KEY, SMALL, Client, eventually
-
-
-def family(pid: int) -> list[psutil.Process]:
-    process = psutil.Process(pid)
-    return [process, *process.children(recursive=True)]
-
-
-def group_folders(pid: int) -> list[Path]:
-    """The groups of a server's sandboxes."""
-    _, own = cgroups.own_groups()
-    servers = (Path(group) / cgroups.folder_name(pid) for group in own.values())
-    inner = (entry for server in servers if server.is_dir() for entry in server.iterdir())
-    return [entry for entry in inner if entry.is_dir()]
-
-
-def stray_folders() -> list[str]:
-    try:
-        _, own = cgroups.own_groups()
-    except cgroups.CgroupsUnavailableError:
-        return []
-    names = {folder.name for group in own.values() for folder in Path(group).iterdir()}
-    return [name for name in names if name.startswith(cgroups.FOLDER_PREFIX)]
-
-
-def test_sixty_sandboxes_leave_nothing(server: SandboxServerProcess, client: Client) -> None:
-    process = psutil.Process(server.pid)
-    mounts = Path("/proc/self/mountinfo").read_text()
-
-    def use(number: int) -> str:
-        box = client.create()
-        box.write("/workspace/x", str(number))
-        answer = box.command("setsid sleep 55 & cat /workspace/x")
-        box.kill()
-        return str(answer.body["stdout"])
-
-    def at_rest() -> tuple[int, int]:
-        return process.num_fds(), len(family(server.pid))
-
-    assert eventually(lambda: client.ask("GET", "/v1/sandboxes").body["data"] == [])
-    use(0)
-    assert eventually(lambda: len(family(server.pid)) % 3 == 2)  # those that stand ready do
-    before = at_rest()
-    with ThreadPoolExecutor(12) as threads:
-        assert list(threads.map(use, range(60))) == [str(number) for number in range(60)]
-    # Fewer is no leak: a connection may have been open when "before" was taken.
-    assert eventually(lambda: at_rest()[0] <= before[0] and at_rest()[1] == before[1])
-    assert Path("/proc/self/mountinfo").read_text() == mounts
-    if server.isolation == "full":
-        # Only the sandboxes that stand ready have groups: two of each kind.
-        spare = {folder.name for folder in group_folders(server.pid)}
-        assert len(spare) in (2, 4)
+from tests.integration.sandbox.traces import family, groups_of
 
 
 def test_a_stopped_service_leaves_nothing_and_says_so() -> None:
@@ -79,11 +27,7 @@ def test_a_stopped_service_leaves_nothing_and_says_so() -> None:
     assert len(members) >= 2 + 2 * 3
     assert service.stop() == 0
     assert not any(member.is_running() for member in members)
-    assert cgroups_of(service.pid, stray_folders()) == []
-
-
-def cgroups_of(pid: int, names: list[str]) -> list[str]:
-    return [name for name in names if name.startswith(f"{cgroups.FOLDER_PREFIX}{pid}-")]
+    assert groups_of(service.pid) == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -95,40 +39,57 @@ def test_a_signal_ends_the_service_cleanly(number: signal.Signals) -> None:
     assert service._process.wait(10) == 0
 
 
-def test_a_service_killed_outright_takes_everything_with_it() -> None:
+@pytest.mark.parametrize("moves", [(), ("pause",), ("stop",)])
+def test_a_service_killed_outright_takes_everything_with_it(moves: tuple[str, ...]) -> None:
     service = SandboxServerProcess(API_KEY, options=SMALL)
     service.start()
     client = Client(service.url)
-    client.create().command("setsid sleep 57 >/dev/null 2>&1 &")
+    box = client.create()
+    box.command("setsid sleep 57 >/dev/null 2>&1 &")
+    for move in moves:
+        client.ask("POST", f"/v1/sandboxes/{box.id}/{move}")
     members = family(service.pid)
     os.kill(service.pid, signal.SIGKILL)
     _, alive = psutil.wait_procs(members[1:], timeout=10)
     assert alive == []
     service.stop()
-    assert cgroups_of(service.pid, stray_folders()) == []
+    assert eventually(lambda: groups_of(service.pid) == [])
     assert "/opt/python" not in Path("/proc/self/mountinfo").read_text()
 
 
 @pytest.mark.needs_root
-def test_what_even_the_spawner_could_not_remove_is_swept_at_the_next_start() -> None:
+@pytest.mark.parametrize("frozen", [False, True])
+def test_what_even_the_spawner_could_not_remove_is_swept_at_the_next_start(frozen: bool) -> None:
     service = SandboxServerProcess(API_KEY, options=SMALL)
     service.start()
-    Client(service.url).create().command("setsid sleep 58 >/dev/null 2>&1 &")
+    client = Client(service.url)
+    box = client.create()
+    box.command("setsid sleep 58 >/dev/null 2>&1 &")
+    if frozen:
+        client.ask("POST", f"/v1/sandboxes/{box.id}/pause")
     members = family(service.pid)
     for pid in (service.spawner_pid, service.pid):
         os.kill(pid, signal.SIGKILL)
-    _, alive = psutil.wait_procs(members[1:], timeout=10)
-    assert alive == []
+    _, alive = psutil.wait_procs(members[1:], timeout=1 if frozen else 10)
+    # Nobody but the next service can wake the frozen, for their death or for anything else.
+    assert bool(alive) == frozen
     service.stop()
-    assert cgroups_of(service.pid, stray_folders()) != []
+    assert groups_of(service.pid) != []
     with SandboxServerProcess(API_KEY, options=SMALL) as next_one:
-        assert cgroups_of(service.pid, stray_folders()) == []
+        assert psutil.wait_procs(alive, timeout=5)[1] == []
+        assert groups_of(service.pid) == []
         assert next_one.isolation == "full"
 
 
-def test_a_lost_spawner_ends_the_service_with_a_failure() -> None:
+@pytest.mark.parametrize("paused", [False, True])
+def test_a_lost_spawner_ends_the_service_with_a_failure(paused: bool) -> None:
     service = SandboxServerProcess(API_KEY, options=SMALL, log=Path(os.devnull))
     service.start()
+    if paused:
+        client = Client(service.url)
+        box = client.create()
+        box.command("setsid sleep 59 >/dev/null 2>&1 &")
+        assert client.ask("POST", f"/v1/sandboxes/{box.id}/pause").status == 200
     members = family(service.pid)
     os.kill(service.spawner_pid, signal.SIGKILL)
     assert service._process is not None

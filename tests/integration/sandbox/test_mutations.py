@@ -2,37 +2,79 @@
 
 from __future__ import annotations
 
+import os
+import re
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
-from glovebox_local.sandbox.server import SandboxServerProcess
 from glovebox_local.sandbox.settings import Recipe
 
-from tests.integration.sandbox.client import API_KEY, ERRNO_OF, Box, Client
+from tests.integration.sandbox.client import ERRNO_OF, Box, Client
+from tests.integration.sandbox.mutated import LESSER, VARIABLE, MutatedServer
 
-
-class MutatedServer(SandboxServerProcess):
-    """A service with a weaker recipe, which its command line does not offer."""
-
-    def __init__(self, recipe: Recipe) -> None:
-        super().__init__(API_KEY)
-        self._recipe = recipe
-
-    def command(self) -> list[str]:
-        program = (
-            "from glovebox_local.sandbox.service import run\n"
-            "from glovebox_local.sandbox.settings import Recipe, SandboxSettings\n"
-            f"run(SandboxSettings(api_key={API_KEY!r}, recipe={self._recipe!r}))\n"
-        )
-        return [sys.executable, "-c", program]
+ATTACKS = Path(__file__).parent / "test_attacks_on_the_host.py"
 
 
 @contextmanager
 def weaker(recipe: Recipe) -> Iterator[Box]:
     with MutatedServer(recipe) as server:
         yield Client(server.url).create()
+
+
+@pytest.mark.needs_root
+@pytest.mark.parametrize(
+    ("part", "red"),
+    [
+        (
+            "seccomp",
+            {
+                "test_only_common_socket_families_exist",
+                "test_the_hosts_keyring_is_out_of_reach",
+                "test_dangerous_system_calls_are_refused",
+                "test_the_first_process_cannot_be_traced_or_read",
+                "test_a_command_has_no_capability_and_can_gain_none",
+                "test_threads_and_child_processes_work_without_clone3",
+            },
+        ),
+        ("own_uid", {"test_kernel_settings_cannot_be_written"}),
+        ("clean_environment", {"test_the_services_environment_is_in_no_process"}),
+    ],
+)
+def test_the_attacks_that_a_part_stops_succeed_without_it(part: str, red: set[str]) -> None:
+    ended = run_the_attacks({VARIABLE: part})
+    failed = set(re.findall(r"^FAILED \S+::(\w+)", ended, re.MULTILINE))
+    assert red <= failed, ended
+    # The others stand: each part has its own tests, and those that fail do not fail for all.
+    passed = int(re.findall(r"(\d+) passed", ended)[0])
+    assert passed > 2 * len(re.findall(r"^FAILED ", ended, re.MULTILINE))
+
+
+@pytest.mark.needs_root
+@pytest.mark.parametrize("level", sorted(LESSER))
+def test_at_a_lower_level_the_way_out_is_as_shut(level: str) -> None:
+    failed = set(
+        re.findall(r"^FAILED \S+::(\w+)", run_the_attacks({VARIABLE: level}), re.MULTILINE)
+    )
+    assert failed == {"test_the_level_is_full"}
+
+
+def run_the_attacks(variables: dict[str, str]) -> str:
+    """What pytest says of the attack tests, in a session of their own."""
+    command = [sys.executable, "-m", "pytest", "-q", "--tb=no", "-rf", "-p", "no:cacheprovider"]
+    env = {**os.environ, **variables}
+    ended = subprocess.run(
+        [*command, str(ATTACKS)],
+        capture_output=True,
+        text=True,
+        env=env,
+        cwd=Path(__file__).parents[3],
+        check=False,
+    )
+    return ended.stdout
 
 
 def test_without_the_filter_sockets_keyrings_and_io_uring_are_open() -> None:

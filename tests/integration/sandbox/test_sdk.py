@@ -18,7 +18,6 @@ from hopx_ai.errors import (
     FileOperationError,
     NotFoundError,
     RateLimitError,
-    ServerError,
     TemplateNotFoundError,
     ValidationError,
 )
@@ -213,12 +212,6 @@ def test_templates_are_listed_and_usable_by_id(server: SandboxServerProcess) -> 
     sandbox = make(server, template=None, template_id=templates[0].id)
     assert sandbox.get_info().template_name == "base"
     sandbox.kill()
-
-
-def test_what_is_not_there_yet_says_so_at_once(sdk: Sandbox) -> None:
-    with pytest.raises(ServerError) as later:
-        sdk.pause()
-    assert (later.value.status_code, later.value.code) == (501, "NOT_IMPLEMENTED")
 
 
 def test_a_malformed_request_is_a_validation_error(server: SandboxServerProcess) -> None:

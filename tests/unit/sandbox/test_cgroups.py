@@ -29,14 +29,6 @@ def test_a_sandbox_has_one_folder_per_tree(tmp_path: Path) -> None:
     assert set(groups.folders("one").values()) == {f"{folder}/one"}
 
 
-def test_memory_kills_are_counted(tmp_path: Path) -> None:
-    groups = cgroups.Cgroups(1, {"memory": str(tmp_path)}, LIMITS)
-    assert groups.out_of_memory_kills("none") == 0
-    (tmp_path / "one").mkdir()
-    (tmp_path / "one" / "memory.oom_control").write_text("under_oom 0\noom_kill 3\n")
-    assert groups.out_of_memory_kills("one") == 3
-
-
 def test_only_folders_of_dead_servers_are_swept(tmp_path: Path) -> None:
     alive = cgroups.folder_name(os.getpid())
     reused = f"glovebox-{os.getpid()}-1"
@@ -50,3 +42,50 @@ def test_only_folders_of_dead_servers_are_swept(tmp_path: Path) -> None:
     left = {folder.name for folder in tmp_path.iterdir()}
     assert {alive, "other-4194303-5", "system.slice"} <= left
     assert not {reused, dead} & left
+
+
+@pytest.mark.parametrize(
+    ("version", "file", "frozen", "thawed"),
+    [(1, "freezer.state", "FROZEN", "THAWED"), (2, "cgroup.freeze", "1", "0")],
+)
+def test_a_sandbox_is_frozen_and_thawed_as_each_version_has_it(
+    tmp_path: Path, version: int, file: str, frozen: str, thawed: str
+) -> None:
+    place = tmp_path / "one"
+    place.mkdir()
+    (place / file).touch()
+    parents = dict.fromkeys(("memory", "pids", "cpu", "freezer"), str(tmp_path))
+    groups = cgroups.Cgroups(version, parents, LIMITS)
+    groups.freeze("one")
+    assert (place / file).read_text() == frozen
+    (place / file).write_text("")
+    groups.thaw("one")
+    assert (place / file).read_text() == thawed
+    groups.thaw("gone")
+    with pytest.raises(FileNotFoundError):
+        groups.freeze("gone")
+
+
+@pytest.mark.parametrize(
+    ("version", "file", "still", "not_yet"),
+    [
+        (1, "freezer.state", "FROZEN\n", "FREEZING\n"),
+        (2, "cgroup.events", "populated 1\nfrozen 1\n", "populated 1\nfrozen 0\n"),
+    ],
+)
+def test_a_sandbox_is_frozen_once_all_of_it_stands_still(
+    tmp_path: Path, version: int, file: str, still: str, not_yet: str
+) -> None:
+    (tmp_path / "one").mkdir()
+    parents = dict.fromkeys(("memory", "pids", "cpu", "freezer"), str(tmp_path))
+    groups = cgroups.Cgroups(version, parents, LIMITS)
+    for text, expected in ((not_yet, False), (still, True)):
+        (tmp_path / "one" / file).write_text(text)
+        assert groups.is_frozen("one") is expected
+
+
+def test_version_1_freezes_only_where_it_has_the_controller() -> None:
+    parents = dict.fromkeys(("memory", "pids", "cpu"), "/nowhere")
+    assert not cgroups.Cgroups(1, parents, LIMITS).can_freeze
+    assert cgroups.Cgroups(1, parents | {"freezer": "/nowhere"}, LIMITS).can_freeze
+    assert cgroups.Cgroups(2, parents, LIMITS).can_freeze

@@ -71,10 +71,3 @@ def test_records_of_background_commands_are_bounded_and_ended_ones_go_first() ->
         sandbox.remember(f"cmd_{number}", cast("Any", Ended()))
     assert len(sandbox.background) == 256
     assert not first.released
-
-
-def test_memory_kills_are_told_once() -> None:
-    sandbox = a_sandbox()
-    counts = iter([0, 2, 2])
-    sandbox.memory_kills = lambda: next(counts)
-    assert [sandbox.count_memory_kills() for _ in range(3)] == [0, 2, 0]

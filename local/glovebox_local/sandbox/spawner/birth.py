@@ -90,7 +90,8 @@ def _become_bwrap(
             os.setresgid(uid, uid, uid)
             os.setresuid(uid, uid, uid)
         command = [plan.bwrap, "--args", str(descriptors[-2]), "--", FIRST_PROCESS]
-        os.execve(plan.bwrap, command, {})  # noqa: S606 - no shell is the point
+        environment = {} if plan.clean_environment else dict(os.environ)
+        os.execve(plan.bwrap, command, environment)  # noqa: S606 - no shell is the point
     except OSError as error:
         os.write(2, f"{plan.bwrap}: {error}".encode())
     finally:

@@ -25,7 +25,7 @@ def launch(plan: Plan) -> tuple[subprocess.Popen[bytes], _socket.socket]:
     ours, theirs = wire.pair()
     process = subprocess.Popen(
         [sys.executable, "-I", "-S", "-c", _PROGRAM, str(_PACKAGE_ROOT), str(theirs.fileno())],
-        env={},
+        env={} if plan.clean_environment else None,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         pass_fds=[theirs.fileno()],

@@ -7,6 +7,7 @@ from typing import Any
 _FIELDS = (
     "full",
     "own_uid",
+    "clean_environment",
     "seccomp",
     "uid_base",
     "inside_uid",
@@ -36,6 +37,7 @@ class Plan:
         *,
         full: bool,
         own_uid: bool,
+        clean_environment: bool,
         seccomp: bytes,
         uid_base: int,
         inside_uid: int,
@@ -52,6 +54,7 @@ class Plan:
         self.full = full
         """Root makes the sandboxes: every one gets a user id of its own."""
         self.own_uid = own_uid
+        self.clean_environment = clean_environment
         self.seccomp = seccomp
         """The filter, or nothing (a test's mutation)."""
         self.uid_base = uid_base

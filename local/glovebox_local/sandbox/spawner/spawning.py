@@ -64,11 +64,11 @@ class Spawner:
     def _fork_keeper(self, slot: int) -> None:
         theirs, ours = wire.pair()
         try:
-            places = self._groups.create(_name(slot)) if self._groups else ()
+            places = self._groups.create(cgroups.sandbox_name(slot)) if self._groups else ()
             pid = os.fork()
         except OSError as error:
             if self._groups:
-                self._groups.remove(_name(slot))
+                self._groups.remove(cgroups.sandbox_name(slot))
             wire.send(self._end, ("refused", slot, str(error)))
             return
         if pid == 0:
@@ -93,7 +93,7 @@ class Spawner:
                     self._busy_groups.append(self._slots.pop(pid))
 
     def _clean(self, slot: int) -> None:
-        if self._groups is None or self._groups.remove(_name(slot)):
+        if self._groups is None or self._groups.remove(cgroups.sandbox_name(slot)):
             self._busy_groups.remove(slot)
             with contextlib.suppress(wire.Closed):
                 wire.send(self._end, ("gone", slot))
@@ -101,6 +101,9 @@ class Spawner:
     def _end_all(self) -> None:
         """The server is gone: keepers saw their sockets close too. Wait, then leave no group."""
         self._events.unregister(self._end.fileno())
+        if self._groups:
+            for slot in self._slots.values():
+                self._groups.thaw(cgroups.sandbox_name(slot))  # a frozen keeper sees nothing
         deadline = time.monotonic() + _END_SECONDS
         while self._slots or self._busy_groups:
             self._events.poll(_RETRY_SECONDS)
@@ -139,7 +142,3 @@ def _groups_of(plan: Plan) -> cgroups.Cgroups | None:
     version, parents = plan.cgroups
     limits = cgroups.Limits(memory_bytes=plan.memory_bytes, pids=plan.pids, cpus=plan.cpus)
     return cgroups.Cgroups(version, parents, limits)
-
-
-def _name(slot: int) -> str:
-    return f"sandbox-{slot}"
