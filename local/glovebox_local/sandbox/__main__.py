@@ -49,6 +49,10 @@ def main(argv: list[str] | None = None) -> int:
         workspace_mb=given.workspace_mb,
         tmp_mb=given.tmp_mb,
         output_bytes=given.output_bytes,
+        max_images=given.max_images,
+        images_mb=given.images_mb,
+        build_seconds=given.build_seconds,
+        build_network=not given.build_offline,
     )
     try:
         return run(settings, given.isolation)
@@ -72,6 +76,10 @@ def _parser() -> argparse.ArgumentParser:
     add("--workspace-mb", type=int, default=default.workspace_mb, help="MiB of /workspace")
     add("--tmp-mb", type=int, default=default.tmp_mb, help="MiB of /tmp")
     add("--output-bytes", type=int, default=default.output_bytes, help="kept of each stream")
+    add("--max-images", type=int, default=default.max_images)
+    add("--images-mb", type=int, default=default.images_mb, help="MiB of all images together")
+    add("--build-seconds", type=float, default=default.build_seconds, help="of one image's build")
+    add("--build-offline", action="store_true", help="no network for the builds of images")
     add("--isolation", choices=LEVELS, default=LEVELS[0], help="refuse to start below this level")
     add("--die-with-parent", action="store_true", help="stop when the starting thread ends")
     return parser

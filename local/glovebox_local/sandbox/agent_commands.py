@@ -22,16 +22,6 @@ _DEFAULT_SECONDS = 120.0
 _MASK = "***MASKED***"
 _SECRET_WORDS = ("KEY", "SECRET", "PASSWORD", "TOKEN")
 
-# With the sandbox's and the command's own variables, this is a command's whole environment.
-_ENVIRONMENT = {
-    "PATH": recipe.PATH,
-    "HOME": recipe.HOME,
-    "LANG": "C.UTF-8",
-    "TMPDIR": "/tmp",  # noqa: S108 - the sandbox's own
-    "USER": recipe.USER,
-    "LOGNAME": recipe.USER,
-}
-
 
 class CommandRoutes:
     """``/commands/*`` and ``/env``."""
@@ -57,7 +47,7 @@ class CommandRoutes:
         has ended, 413 for more arguments than a process may have.
         """
         process = Process(sandbox.keeper, self._settings.output_bytes, self._settings.drain_seconds)
-        environment = _ENVIRONMENT | sandbox.env | env
+        environment = recipe.ENVIRONMENT | sandbox.env | env
         try:
             await process.start(argv, environment, directory, self._null_fd)
         except NotStartedError as error:

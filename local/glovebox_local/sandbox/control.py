@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Any
 
-from glovebox_local.sandbox import checks
+from glovebox_local.sandbox import checks, templates
 from glovebox_local.sandbox.envelopes import control_error
 from glovebox_local.sandbox.http import (
     ApiError,
@@ -20,10 +20,11 @@ from glovebox_local.sandbox.http import (
     reply_json,
     send_reply,
 )
-from glovebox_local.sandbox.images import Image, Images
+from glovebox_local.sandbox.images.catalogue import Image, Images
 from glovebox_local.sandbox.keeper_link import SpawnError
 from glovebox_local.sandbox.sandboxes import CapacityError, Sandbox, Sandboxes
 from glovebox_local.sandbox.settings import SandboxSettings
+from glovebox_local.sandbox.templates import TemplateRoutes
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +33,6 @@ _MAX_PAGE = 100
 _STATES = ("creating", "running", "paused", "stopped")
 _RETRY_SECONDS = 1
 _SANDBOXES = "/v1/sandboxes"
-_TEMPLATES = "/v1/templates"
 
 Handler = Callable[[Request, str], Awaitable[Reply]]
 
@@ -45,11 +45,13 @@ class ControlPlane:
         settings: SandboxSettings,
         images: Images,
         sandboxes: Sandboxes,
+        template_routes: TemplateRoutes,
         isolation: dict[str, Any],
     ) -> None:
         self._settings = settings
         self._images = images
         self._sandboxes = sandboxes
+        self._templates = template_routes
         self._isolation = isolation
         self._key = settings.api_key.encode()
         # (method, path with {} for one segment): the segment is the handler's second argument.
@@ -62,11 +64,6 @@ class ControlPlane:
             ("POST", f"{_SANDBOXES}/{{}}/token/refresh"): self._refresh_token,
             ("POST", f"{_SANDBOXES}/{{}}/pause"): self._later,
             ("POST", f"{_SANDBOXES}/{{}}/resume"): self._later,
-            ("GET", _TEMPLATES): self._list_images,
-            ("GET", f"{_TEMPLATES}/{{}}"): self._get_image,
-            ("DELETE", f"{_TEMPLATES}/{{}}"): self._later,
-            ("POST", f"{_TEMPLATES}/build"): self._later,
-            ("POST", f"{_TEMPLATES}/files/upload-link"): self._later,
         }
         self._paths = {path for _, path in self._routes}
 
@@ -87,9 +84,13 @@ class ControlPlane:
     async def _answer(self, request: Request) -> Reply:
         if request.path == "/health" and request.method == "GET":
             return reply_json({"status": "healthy", **self._isolation})
+        if self._templates.is_upload(request):
+            return await self._templates.upload(request)
         given = request.headers.get(b"x-api-key") or request.bearer()
         if not hmac.compare_digest(given, self._key):
             raise ApiError(401, "UNAUTHORIZED", "the API key is missing or wrong")
+        if request.path.startswith(templates.ROOT):
+            return await self._templates.answer(request)
         handler = self._routes.get((request.method, request.path))
         if handler is not None:
             return await handler(request, "")
@@ -173,15 +174,6 @@ class ControlPlane:
     async def _refresh_token(self, _: Request, sandbox_id: str) -> Reply:
         token = self._sandboxes.issue_token(self._find(sandbox_id))
         return reply_json({"auth_token": token.value, "token_expires_at": _time(token.expires_at)})
-
-    async def _list_images(self, _: Request, __: str) -> Reply:
-        return reply_json({"data": [self._images.describe(i) for i in self._images.all()]})
-
-    async def _get_image(self, _: Request, name: str) -> Reply:
-        image = self._images.find(name)
-        if image is None:
-            raise ApiError(404, "TEMPLATE_NOT_FOUND", f"there is no template {name}")
-        return reply_json(self._images.describe(image))
 
     async def _later(self, _: Request, __: str) -> Reply:
         raise ApiError(501, "NOT_IMPLEMENTED", "the local service does not do this yet")

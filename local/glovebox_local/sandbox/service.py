@@ -18,13 +18,16 @@ from glovebox_local.sandbox import recipe, runtime, seccomp
 from glovebox_local.sandbox.agent import Agent
 from glovebox_local.sandbox.agent_commands import CommandRoutes
 from glovebox_local.sandbox.control import ControlPlane
-from glovebox_local.sandbox.images import Images
+from glovebox_local.sandbox.images.builds import Builds
+from glovebox_local.sandbox.images.catalogue import Images
+from glovebox_local.sandbox.images.uploads import Uploads
 from glovebox_local.sandbox.isolation import Isolation, Level, reach
 from glovebox_local.sandbox.keepers import Keepers
 from glovebox_local.sandbox.listeners import Listeners
 from glovebox_local.sandbox.sandboxes import Sandboxes
 from glovebox_local.sandbox.settings import MIB, SandboxSettings
 from glovebox_local.sandbox.spawner.plan import Plan
+from glovebox_local.sandbox.templates import TemplateRoutes
 
 # Longer than a client's pause between two requests: a connection that we close as the client sends
 # is an error that the SDK does not retry.
@@ -78,9 +81,12 @@ class SandboxService:
         listeners = Listeners(_protocol(agent), self._settings.host)
         agent.attach(listeners)
         sandboxes = Sandboxes(
-            self._settings, keepers, listeners, self._uid_base, self._memory_kills
+            self._settings, keepers, listeners, self._uid_base, self._memory_kills, self._null_fd
         )
-        control = ControlPlane(self._settings, self._images, sandboxes, self._describe())
+        uploads = Uploads(self._settings.max_upload_bytes, self._settings.images_mb * MIB)
+        builds = Builds(self._settings, self._images, uploads, keepers, self._null_fd)
+        templates = TemplateRoutes(self._settings, self._images, uploads, builds)
+        control = ControlPlane(self._settings, self._images, sandboxes, templates, self._describe())
         front = Listeners(_protocol(control), self._settings.host)
         try:
             await self._probe(sandboxes)
@@ -91,6 +97,7 @@ class SandboxService:
             await self._stopping.wait()
             front.close(main)
         finally:
+            await builds.stop()
             await sandboxes.stop()
             await keepers.stop(self._settings.kill_seconds)
             if self.isolation.groups is not None:
@@ -103,7 +110,7 @@ class SandboxService:
             self._stopping.set()
 
     async def _probe(self, sandboxes: Sandboxes) -> None:
-        image = next(iter(self._images.all()))
+        image = self._images.base()
         sandbox = await sandboxes.create(image, network=False, env={}, timeout_seconds=None)
         try:
             commands = CommandRoutes(self._settings, self._null_fd)

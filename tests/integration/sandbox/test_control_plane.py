@@ -90,7 +90,7 @@ def test_a_huge_body_is_refused_before_it_is_read(client: Client) -> None:
         ("DELETE", "/v1/sandboxes/none", 404),
         ("GET", "/v1/sandboxes/none/pause", 405),
         ("DELETE", "/v1/sandboxes", 405),
-        ("POST", "/v1/templates/build", 501),
+        ("POST", "/v1/templates/build", 415),
         ("GET", "/v1/templates/none", 404),
     ],
 )
