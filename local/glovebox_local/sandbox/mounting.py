@@ -82,6 +82,13 @@ def overlay(lowers: list[int], upper: int, work: int) -> int:
     return _made("overlay", options, (*parts, ("upperdir", upper), ("workdir", work)))
 
 
+def merged(first: int, second: int) -> int:
+    """A read-only view of two directories as one; a name in both is the first's."""
+    return _made(
+        "overlay", (("source", "glovebox"),), (("lowerdir+", first), ("lowerdir+", second))
+    )
+
+
 def attach(mount: int, target: str) -> None:
     """Put a mount in place, in the mount namespace that this process is in."""
     arguments = (mount, b"", _AT_FDCWD, target.encode(), _MOVE_MOUNT_F_EMPTY_PATH)

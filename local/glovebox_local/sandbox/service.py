@@ -18,6 +18,7 @@ from glovebox_local.sandbox import recipe, runtime, seccomp
 from glovebox_local.sandbox.agent import Agent
 from glovebox_local.sandbox.agent_commands import CommandRoutes
 from glovebox_local.sandbox.control import ControlPlane
+from glovebox_local.sandbox.images import layers
 from glovebox_local.sandbox.images.builds import Builds
 from glovebox_local.sandbox.images.catalogue import Images
 from glovebox_local.sandbox.images.uploads import Uploads
@@ -59,6 +60,7 @@ class SandboxService:
         )
         self._plan = self._make_plan(runtime.host_view(settings.runtime_site, private=root), root)
         self._images = Images(settings)
+        self._shares_images = settings.share_images and root and layers.can_share()
         self._null_fd = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
         self._stopping: asyncio.Event | None = None
         self._lost = False
@@ -84,7 +86,10 @@ class SandboxService:
             self._settings, keepers, listeners, self._uid_base, self._memory_kills, self._null_fd
         )
         uploads = Uploads(self._settings.max_upload_bytes, self._settings.images_mb * MIB)
-        builds = Builds(self._settings, self._images, uploads, keepers, self._null_fd)
+        shared = self._shares_images
+        builds = Builds(
+            self._settings, self._images, uploads, keepers, self._null_fd, shared=shared
+        )
         templates = TemplateRoutes(self._settings, self._images, uploads, builds)
         control = ControlPlane(self._settings, self._images, sandboxes, templates, self._describe())
         front = Listeners(_protocol(control), self._settings.host)
@@ -128,6 +133,7 @@ class SandboxService:
         return {
             "isolation": self.isolation.level,
             "not_enforced": list(self.isolation.not_enforced),
+            "images": "copy-on-write" if self._shares_images else "copied",
         }
 
     def _spawner_lost(self) -> None:

@@ -103,5 +103,8 @@ class SandboxSettings:
     token_seconds: int = 24 * 3600
     """Life of an agent token; the SDK renews one that has less than an hour left."""
 
+    share_images: bool = True
+    """Left alone except in tests: without, sandboxes unpack a copy of their image's files."""
+
     recipe: Recipe = field(default_factory=Recipe)
     """Left alone except in tests."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import secrets
 import tempfile
@@ -11,6 +12,7 @@ import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Literal
+from weakref import WeakValueDictionary
 
 from glovebox_local.sandbox import mounting
 from glovebox_local.sandbox.envelopes import now
@@ -30,6 +32,8 @@ from glovebox_local.sandbox.keeper_link import Keeper, SpawnError
 from glovebox_local.sandbox.keepers import Keepers
 from glovebox_local.sandbox.recipe import HOME, IMAGE_PLACES
 from glovebox_local.sandbox.settings import MIB, SandboxSettings
+
+logger = logging.getLogger(__name__)
 
 _MAX_KEPT = 256
 _MAX_LOG_CHARACTERS = 1024 * 1024
@@ -90,7 +94,11 @@ class Builds:
         uploads: Uploads,
         keepers: Keepers,
         null_fd: int,
+        *,
+        shared: bool,
     ) -> None:
+        """``shared`` says that sandboxes can see an image copy-on-write."""
+        self._shared = shared
         self._settings = settings
         self._images = images
         self._uploads = uploads
@@ -100,7 +108,8 @@ class Builds:
         self._known: dict[str, Build] = {}
         self._running: dict[asyncio.Task[None], Build] = {}
         self._turns = asyncio.Semaphore(settings.max_builds)
-        self._keys: dict[str, asyncio.Lock] = {}
+        # Builds of the same things wait for the first of them.
+        self._keys: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     def find(self, build_or_image_id: str) -> Build | None:
         """A build by its id, or the last one of an image by the image's."""
@@ -205,10 +214,13 @@ class Builds:
                 previous.content.release()
             entry.status, entry.updated_at = "active", now()
             error = ""
-        except (StepError, SpawnError, OSError) as failure:
-            error = str(failure)
         except TimeoutError:
             error = f"the build took more than {self._settings.build_seconds:g} seconds"
+        except (StepError, SpawnError, OSError) as failure:
+            error = str(failure)
+        except Exception:
+            logger.exception("a build failed")
+            error = "the service failed"
         finally:
             for _, descriptor in files.values():
                 os.close(descriptor)
@@ -229,7 +241,8 @@ class Builds:
         digests = {files_hash: digest for files_hash, (digest, _) in files.items()}
         key = request.key(base.content.key if base.content else "", digests)
         outcome = settings_of(base, request.steps)
-        async with self._keys.setdefault(key, asyncio.Lock()):
+        lock = self._keys.setdefault(key, asyncio.Lock())
+        async with lock:
             content = None if request.skip_cache else self._store.find(key)
             if content is not None:
                 build.say("the same steps with the same files were built before")
@@ -267,7 +280,7 @@ class Builds:
             if size < MIB:
                 message = f"images have their {self._settings.images_mb} MiB already"
                 raise StepError(message)
-            if layers.can_share():
+            if self._shared:
                 content = await self._build_shared(build, base, request, files, key, size)
             else:
                 content = await self._build_packed(build, base, request, files, key, size)

@@ -19,6 +19,8 @@ from glovebox_local.sandbox.recipe import HOME
 MAX_LAYERS = 12
 """How often an image may be built on another; bounded by what one packet carries."""
 
+_MAX_CONTENTS = 128
+
 
 @dataclass(slots=True, eq=False)
 class Content:
@@ -109,6 +111,9 @@ class Store:
         if previous is not None and previous.users == 0:
             previous.close()
         self._known[content.key] = content
+        unused = (c.key for c in list(self._known.values()) if c.users == 0 and c is not content)
+        while len(self._known) > _MAX_CONTENTS and (key := next(unused, "")):
+            self._known.pop(key).close()
 
     def _free(self) -> int:
         return self.max_bytes - self._reserved - sum(c.size_bytes for c in self._known.values())

@@ -15,6 +15,12 @@ from glovebox_local.sandbox import linux, mounting
 _INSIDE_UID = 1000
 _CONTENT = "content"
 _WORK = "work"
+# Where the SDK's pip_install and npm_install look for them, as absolute names.
+_PROGRAMS = "/usr/local/bin"
+_SCRIPTS = {
+    "pip3": '#!/bin/sh\nexec python -m pip "$@"\n',
+    "npm": '#!/bin/sh\nexec /usr/bin/npm "$@"\n',
+}
 
 
 def put_on(
@@ -28,9 +34,10 @@ def put_on(
 ) -> None:
     """Mount the view of ``layers`` (the uppermost first) at each of ``places`` in the sandbox.
 
-    Changes go to a new file system of ``size_bytes``, or to ``fresh``, an empty one; ``uid`` is
-    the host's user for the sandbox. Call it before anything of that user runs. Raises
-    ``OSError``; the sandbox is then useless.
+    Changes go to a new file system of ``size_bytes``, or to ``fresh``, an empty one: that of a
+    build, which also gets the programs that builds expect. ``uid`` is the host's user for the
+    sandbox. Call it before anything of that user runs. Raises ``OSError``; the sandbox is then
+    useless.
     """
     with contextlib.ExitStack() as closing:
 
@@ -60,10 +67,14 @@ def put_on(
             # sandbox's it may not write there, and without root's it could not read every file.
             with linux.privileged_as(uid):
                 views.append(held(mounting.overlay(lowers, *folders)))
+        targets = list(places)
+        if fresh is not None:
+            views.append(held(_build_programs(fresh)))
+            targets.append(_PROGRAMS)
         home = held(os.open("/proc/self/ns/mnt", os.O_RDONLY))
         linux.setns(sandbox_fd, linux.CLONE_NEWNS)
         try:
-            for view, place in zip(views, places, strict=True):
+            for view, place in zip(views, targets, strict=True):
                 mounting.attach(view, place)
         finally:
             linux.setns(home, linux.CLONE_NEWNS)
@@ -76,3 +87,20 @@ def _prepare(upper: int, names: list[str]) -> None:
             os.mkdir(f"{part}/{name}", 0o755, dir_fd=upper)
             # As the view sees it: the sandbox's own user.
             os.chown(f"{part}/{name}", _INSIDE_UID, _INSIDE_UID, dir_fd=upper)
+
+
+def _build_programs(fresh: int) -> int:
+    """A build's /usr/local/bin: the machine's, and the programs that the SDK expects there."""
+    os.mkdir("programs", 0o755, dir_fd=fresh)
+    folder = os.open("programs", os.O_RDONLY | os.O_DIRECTORY, dir_fd=fresh)
+    machine = os.open(_PROGRAMS, os.O_PATH | os.O_DIRECTORY)
+    try:
+        for name, script in _SCRIPTS.items():
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+            program = os.open(name, flags, 0o755, dir_fd=folder)
+            os.write(program, script.encode())
+            os.close(program)
+        return mounting.merged(folder, machine)
+    finally:
+        os.close(folder)
+        os.close(machine)
