@@ -44,6 +44,10 @@ def main(argv: list[str] | None = None) -> int:
         ),
         flat_errors=given.flat_errors,
         without_filter=given.without_filter,
+        max_images=given.max_images,
+        images_mb=given.images_mb,
+        build_seconds=given.build_seconds,
+        build_network=not given.build_offline,
     )
     try:
         return run(settings, given.isolation)
@@ -72,6 +76,10 @@ def _parser() -> argparse.ArgumentParser:
     add("--plan-limit", type=_count, help="live sandboxes; then creates are answered 403")
     add("--flat-errors", action="store_true", help="errors as the vendor's pages show them")
     add("--without-filter", action="store_true", help="if there is none for this processor")
+    add("--max-images", type=int, default=default.max_images)
+    add("--images-mb", type=int, default=default.images_mb, help="MiB of all images together")
+    add("--build-seconds", type=float, default=default.build_seconds, help="of one image's build")
+    add("--build-offline", action="store_true", help="no network for the builds of images")
     add("--isolation", choices=LEVELS, default=LEVELS[0], help="refuse to start below this level")
     add("--die-with-parent", action="store_true", help="stop when the starting thread ends")
     return parser

@@ -22,16 +22,6 @@ _DEFAULT_SECONDS = 120.0
 _MASK = "***MASKED***"
 _SECRET_WORDS = ("KEY", "SECRET", "PASSWORD", "TOKEN")
 
-# With the sandbox's and the command's own variables, this is a command's whole environment.
-_ENVIRONMENT = {
-    "PATH": recipe.PATH,
-    "HOME": recipe.HOME,
-    "LANG": "C.UTF-8",
-    "TMPDIR": "/tmp",  # noqa: S108 - the sandbox's own
-    "USER": recipe.USER,
-    "LOGNAME": recipe.USER,
-}
-
 
 class CommandRoutes:
     """``/commands/*`` and ``/env``."""
@@ -58,7 +48,7 @@ class CommandRoutes:
         """
         process = Process(sandbox.keeper, self._settings.output_bytes, self._settings.drain_seconds)
         process.counts_before = sandbox.limits.mark()
-        environment = _ENVIRONMENT | sandbox.env | env
+        environment = recipe.ENVIRONMENT | sandbox.env | env
         try:
             await process.start(argv, environment, directory, self._null_fd)
         except NotStartedError as error:

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from glovebox_local.sandbox import templates
 from glovebox_local.sandbox.control_sandboxes import SandboxRoutes
 from glovebox_local.sandbox.envelopes import control_error, new_request_id
 from glovebox_local.sandbox.http import (
@@ -19,13 +20,13 @@ from glovebox_local.sandbox.http import (
     reply_json,
     send_reply,
 )
-from glovebox_local.sandbox.images import Images
+from glovebox_local.sandbox.images.catalogue import Images
 from glovebox_local.sandbox.sandboxes import Sandboxes
 from glovebox_local.sandbox.settings import SandboxSettings
+from glovebox_local.sandbox.templates import TemplateRoutes
 
 logger = logging.getLogger(__name__)
 
-_TEMPLATES = "/v1/templates"
 
 Handler = Callable[[Request, str], Awaitable[Reply]]
 
@@ -38,12 +39,14 @@ class ControlPlane:
         settings: SandboxSettings,
         images: Images,
         sandboxes: Sandboxes,
+        template_routes: TemplateRoutes,
         isolation: dict[str, Any],
     ) -> None:
         """``isolation`` is the level reached and what it does not enforce, for whoever asks."""
         self._settings = settings
         self._images = images
         self._sandboxes = sandboxes
+        self._templates = template_routes
         self._isolation = isolation
         self._key = settings.api_key.encode()
         self._open_routes: dict[tuple[str, str], Handler] = {
@@ -53,11 +56,6 @@ class ControlPlane:
         # (method, path with {} for one segment): the segment is the handler's second argument.
         self._routes: dict[tuple[str, str], Handler] = {
             **SandboxRoutes(settings, images, sandboxes).routes,
-            ("GET", _TEMPLATES): self._list_images,
-            ("GET", f"{_TEMPLATES}/{{}}"): self._get_image,
-            ("DELETE", f"{_TEMPLATES}/{{}}"): self._later,
-            ("POST", f"{_TEMPLATES}/build"): self._later,
-            ("POST", f"{_TEMPLATES}/files/upload-link"): self._later,
         }
         self._methods: dict[str, list[str]] = {}
         for method, path in (*self._open_routes, *self._routes):
@@ -84,9 +82,13 @@ class ControlPlane:
         handler = self._open_routes.get((request.method, request.path))
         if handler is not None:
             return await handler(request, "")
+        if self._templates.is_upload(request):
+            return await self._templates.upload(request)
         given = request.headers.get(b"x-api-key") or request.bearer()
         if not hmac.compare_digest(given, self._key):
             raise ApiError(401, "UNAUTHORIZED", "the API key is missing or wrong")
+        if request.path.startswith(templates.ROOT):
+            return await self._templates.answer(request)
         handler = self._routes.get((request.method, request.path))
         if handler is not None:
             return await handler(request, "")
@@ -122,18 +124,6 @@ class ControlPlane:
         return reply_json(
             {"service": "glovebox", **self._isolation, "limits": limits, "quotas": quotas}
         )
-
-    async def _list_images(self, _: Request, __: str) -> Reply:
-        return reply_json({"data": [self._images.describe(i) for i in self._images.all()]})
-
-    async def _get_image(self, _: Request, name: str) -> Reply:
-        image = self._images.find(name)
-        if image is None:
-            raise ApiError(404, "TEMPLATE_NOT_FOUND", f"there is no template {name}")
-        return reply_json(self._images.describe(image))
-
-    async def _later(self, _: Request, __: str) -> Reply:
-        raise ApiError(501, "NOT_IMPLEMENTED", "the local service does not do this yet")
 
 
 def _pattern(path: str) -> tuple[str, str]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from glovebox_local.sandbox import checks
 from glovebox_local.sandbox.http import ApiError, Reply, Request, reply_json
-from glovebox_local.sandbox.images import Image, Images
+from glovebox_local.sandbox.images.catalogue import Image, Images
 from glovebox_local.sandbox.keeper_link import SpawnError
 from glovebox_local.sandbox.quotas import QuotaCounter
 from glovebox_local.sandbox.sandboxes import CapacityError, Sandbox, Sandboxes

@@ -42,6 +42,7 @@ class Keeper:
         self._loop = loop
         self._ready: asyncio.Future[None] = loop.create_future()
         self._made: asyncio.Future[int] = loop.create_future()
+        self._dressed: asyncio.Future[int] = loop.create_future()
         self._starting: dict[int, asyncio.Future[int]] = {}
         self._signalled: asyncio.Future[int] | None = None
         self._exits: dict[int, ExitReport] = {}
@@ -66,6 +67,19 @@ class Keeper:
         """
         self._send(("make", network))
         return await self._made
+
+    async def dress(
+        self, size_bytes: int, places: tuple[str, ...], layers: tuple[int, ...], fresh: int | None
+    ) -> None:
+        """Put an image's files over the sandbox's own folders ``places``, before its first use.
+
+        ``layers`` are descriptors of file systems, the uppermost first. What the sandbox changes
+        goes to a new file system of ``size_bytes``, or to the empty one that ``fresh`` names.
+        Raises ``SpawnError`` if this kernel, or this user, cannot.
+        """
+        given = layers if fresh is None else (*layers, fresh)
+        self._send(("dress", size_bytes, places, fresh is not None), given)
+        await self._dressed
 
     async def start(
         self,
@@ -142,6 +156,10 @@ class Keeper:
                     self._ready.set_result(None)
             case ("made", int(pid)):
                 _settle(self._made, pid)
+            case ("dressed",):
+                _settle(self._dressed, 0)
+            case ("undressed", str(text)) if not self._dressed.done():
+                self._dressed.set_exception(SpawnError(text))
             case ("failed", str(text)):
                 self._fail(SpawnError(text))
             case ("started", int(tag), int(pid)) if tag in self._starting:
@@ -162,7 +180,7 @@ class Keeper:
 
     def _fail(self, error: SpawnError) -> None:
         awaited: list[asyncio.Future[None] | asyncio.Future[int]]
-        awaited = [self._ready, self._made, *self._starting.values()]
+        awaited = [self._ready, self._made, self._dressed, *self._starting.values()]
         if self._signalled is not None:
             awaited.append(self._signalled)
         for future in awaited:

@@ -14,6 +14,19 @@ USER = "sandbox"
 HOME = "/workspace"
 PATH = f"{HOME}/.local/bin:/opt/python/bin:/usr/local/bin:/usr/bin:/bin"
 
+# With the sandbox's and the command's own variables, this is a command's whole environment.
+ENVIRONMENT = {
+    "PATH": PATH,
+    "HOME": HOME,
+    "LANG": "C.UTF-8",
+    "TMPDIR": "/tmp",  # noqa: S108 - the sandbox's own
+    "USER": USER,
+    "LOGNAME": USER,
+}
+
+IMAGE_PLACES = (HOME, "/app")
+"""The folders whose content an image may bring along; everything else is the machine's."""
+
 # Readable by anyone on the host and of use to an exploit, a spy or nobody.
 _MASKED_PROC = ("kallsyms", "keys", "key-users", "timer_list", "cmdline", "config.gz")
 _MERGED_INTO_USR = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")

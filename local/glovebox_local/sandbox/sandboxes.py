@@ -16,13 +16,15 @@ from functools import partial
 from glovebox_local.sandbox.cgroups import Cgroups, sandbox_name
 from glovebox_local.sandbox.files import SandboxFiles
 from glovebox_local.sandbox.http import ApiError
-from glovebox_local.sandbox.images import Image
+from glovebox_local.sandbox.images import starting
+from glovebox_local.sandbox.images.catalogue import Image
+from glovebox_local.sandbox.images.site import Site, StepError
 from glovebox_local.sandbox.keeper_link import Keeper, SpawnError
 from glovebox_local.sandbox.keepers import Keepers
 from glovebox_local.sandbox.limits import LimitWatch
 from glovebox_local.sandbox.listeners import Listener, Listeners
 from glovebox_local.sandbox.processes import Process
-from glovebox_local.sandbox.settings import SandboxSettings
+from glovebox_local.sandbox.settings import MIB, SandboxSettings
 from glovebox_local.sandbox.states import RUNNING, States
 
 # Refreshing leaves earlier tokens valid, as with the hosted service's signed ones: two clients may
@@ -111,6 +113,7 @@ class Sandboxes:
         listeners: Listeners,
         uid_base: int | None,
         groups: Cgroups | None,
+        null_fd: int,
     ) -> None:
         """``uid_base`` is the host's user id of slot 0's sandbox, None if all share ours.
 
@@ -125,6 +128,7 @@ class Sandboxes:
         self._made = 0
         self._uid_base = uid_base
         self._groups = groups
+        self._null_fd = null_fd
         self.states = States(groups)
 
     def __len__(self) -> int:
@@ -156,6 +160,7 @@ class Sandboxes:
         self._making += 1
         try:
             sandbox = await self._make(image, network=network, env=env)
+            await self._start(sandbox)
         finally:
             self._making -= 1
             self._keepers.refill(network=network)
@@ -173,6 +178,7 @@ class Sandboxes:
         try:
             async with asyncio.timeout(self._settings.create_seconds):
                 keeper, first_pid = await self._keepers.take(network=network)
+            await self._dress(keeper, image)
             uid = None if self._uid_base is None else self._uid_base + keeper.slot
             files = SandboxFiles(first_pid, uid)
         except (SpawnError, OSError) as error:
@@ -190,7 +196,7 @@ class Sandboxes:
             keeper=keeper,
             files=files,
             listener=listener,
-            env=env,
+            env={**image.env, **env} if image.env else env,
             created_at=datetime.now(UTC),
             limits=self._watch(keeper, files),
             first_pid=first_pid,
@@ -200,6 +206,32 @@ class Sandboxes:
         groups = self._groups
         counters = groups.counter_files(sandbox_name(keeper.slot)) if groups is not None else ()
         return LimitWatch(counters, files.folders)
+
+    async def _dress(self, keeper: Keeper, image: Image) -> None:
+        """Give a sandbox that is made its image's files."""
+        if image.content is not None:
+            site = Site(keeper, self._settings.output_bytes, self._null_fd)
+            await image.content.put_into(site, self._settings.workspace_mb * MIB)
+
+    async def _start(self, sandbox: Sandbox) -> None:
+        """Run the image's start command, and wait until it says that it is ready."""
+        image = sandbox.image
+        if image.start is None:
+            return
+        site = Site(sandbox.keeper, self._settings.output_bytes, self._null_fd)
+        try:
+            process = await starting.start(site, image.start, sandbox.env, image.workdir)
+        except BaseException as error:
+            await self._discard(sandbox)
+            if isinstance(error, StepError):
+                raise SpawnError(str(error)) from error
+            raise
+        sandbox.remember(f"cmd_{time.time_ns()}", process)
+
+    async def _discard(self, sandbox: Sandbox) -> None:
+        sandbox.keeper.close()
+        sandbox.files.close()
+        self._listeners.close(sandbox.listener)
 
     def issue_token(self, sandbox: Sandbox) -> Token:
         """A new token for the sandbox's agent; earlier ones stay valid until they expire."""

@@ -18,7 +18,10 @@ from glovebox_local.sandbox import leftovers, recipe, runtime, seccomp
 from glovebox_local.sandbox.agent import Agent
 from glovebox_local.sandbox.agent_commands import CommandRoutes
 from glovebox_local.sandbox.control import ControlPlane
-from glovebox_local.sandbox.images import Images
+from glovebox_local.sandbox.images import layers
+from glovebox_local.sandbox.images.builds import Builds
+from glovebox_local.sandbox.images.catalogue import Images
+from glovebox_local.sandbox.images.uploads import Uploads
 from glovebox_local.sandbox.isolation import Isolation, IsolationError, Level, reach
 from glovebox_local.sandbox.keeper_link import SpawnError
 from glovebox_local.sandbox.keepers import Keepers
@@ -27,6 +30,7 @@ from glovebox_local.sandbox.recipe import BubblewrapMissingError
 from glovebox_local.sandbox.sandboxes import Sandboxes
 from glovebox_local.sandbox.settings import MIB, SandboxSettings
 from glovebox_local.sandbox.spawner.plan import Plan
+from glovebox_local.sandbox.templates import TemplateRoutes
 
 # Longer than a client's pause between two requests: a connection that we close as the client sends
 # is an error that the SDK does not retry.
@@ -82,6 +86,7 @@ class SandboxService:
         )
         self._plan = self._make_plan(runtime.host_view(settings.runtime_site, private=root), root)
         self._images = Images(settings)
+        self._shares_images = settings.share_images and root and layers.can_share()
         self._null_fd = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
         self._stopping: asyncio.Event | None = None
         self._lost = False
@@ -105,9 +110,20 @@ class SandboxService:
         listeners = Listeners(_protocol(agent), self._settings.host)
         agent.attach(listeners)
         sandboxes = Sandboxes(
-            self._settings, keepers, listeners, self._uid_base, self.isolation.groups
+            self._settings,
+            keepers,
+            listeners,
+            self._uid_base,
+            self.isolation.groups,
+            self._null_fd,
         )
-        control = ControlPlane(self._settings, self._images, sandboxes, self._describe())
+        uploads = Uploads(self._settings.max_upload_bytes, self._settings.images_mb * MIB)
+        shared = self._shares_images
+        builds = Builds(
+            self._settings, self._images, uploads, keepers, self._null_fd, shared=shared
+        )
+        templates = TemplateRoutes(self._settings, self._images, uploads, builds)
+        control = ControlPlane(self._settings, self._images, sandboxes, templates, self._describe())
         front = Listeners(_protocol(control), self._settings.host)
         try:
             await self._probe(sandboxes)
@@ -117,6 +133,7 @@ class SandboxService:
             await self._stopping.wait()
             front.close(main)
         finally:
+            await builds.stop()
             await sandboxes.stop()
             await keepers.stop(self._settings.kill_seconds)
             if self.isolation.groups is not None:
@@ -138,7 +155,7 @@ class SandboxService:
             raise ListenError(message) from error
 
     async def _probe(self, sandboxes: Sandboxes) -> None:
-        image = next(iter(self._images.all()))
+        image = self._images.base()
         sandbox = await sandboxes.create(image, network=False, env={}, timeout_seconds=None)
         try:
             commands = CommandRoutes(self._settings, self._null_fd)
@@ -156,6 +173,7 @@ class SandboxService:
         return {
             "isolation": self.isolation.level,
             "not_enforced": list(self.isolation.not_enforced),
+            "images": "copy-on-write" if self._shares_images else "copied",
         }
 
     def _spawner_lost(self) -> None:

@@ -101,6 +101,22 @@ class SandboxSettings:
     kill_seconds: float = 15.0
     """How long a kill may take before its caller hears that it is still going on."""
 
+    max_images: int = 64
+    """Images, the service's own two among them; one more is answered 403."""
+
+    images_mb: int = 2048
+    """Memory (of uploads: disk) that all images together may take, in MiB. One image may take
+    ``workspace_mb``."""
+
+    max_builds: int = 2
+    """Builds at a time; others wait their turn."""
+
+    build_seconds: float = 1800.0
+    """How long a build may take, from its turn to its end."""
+
+    build_network: bool = True
+    """Whether builds have the host's network, as those of the hosted service do."""
+
     token_seconds: int = 24 * 3600
     """Life of an agent token; the SDK renews one that has less than an hour left."""
 
@@ -111,6 +127,8 @@ class SandboxSettings:
 
     flat_errors: bool = False
     """The control plane's errors as the vendor's pages show them, not as its clients parse them."""
+    share_images: bool = True
+    """Left alone except in tests: without, sandboxes unpack a copy of their image's files."""
 
     recipe: Recipe = field(default_factory=Recipe)
     """Left alone except in tests."""

@@ -13,13 +13,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from glovebox_local.sandbox import linux
-from glovebox_local.sandbox.recipe import NETWORK_ETC, SHARED_ETC, small_files
+from glovebox_local.sandbox.recipe import HOME, IMAGE_PLACES, NETWORK_ETC, SHARED_ETC, small_files
 
 # Covered in the private mount namespace only; any folder that exists everywhere would do.
 _PLACES = ("/mnt", "/media", "/srv")
 _MAX_BYTES = 16 * 1024 * 1024
 # Where bwrap mounts what every sandbox has of its own.
 _OWN = ("proc", "dev", "tmp", "workspace")
+# Where else an image may put files; a base image's sandbox sees an empty folder, read-only.
+_OF_IMAGES = tuple(place.strip("/") for place in IMAGE_PLACES if place != HOME)
 _SEALED = linux.MS_RDONLY | linux.MS_NOSUID | linux.MS_NODEV
 
 
@@ -36,7 +38,7 @@ def build_root(options: list[str]) -> str:
     }
     linux.mount("tmpfs", place, "tmpfs", 0, f"mode=755,size={_MAX_BYTES}")
     root = Path(place, "root")
-    for name in _OWN:
+    for name in (*_OWN, *_OF_IMAGES):
         (root / name).mkdir(mode=0o755, parents=True)
     for word, first, second in _steps(options):
         target = root / (second or first).lstrip("/")

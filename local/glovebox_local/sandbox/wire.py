@@ -11,6 +11,8 @@ spawner → server      ``("gone", slot)``                                 it en
 keeper → server       ``("ready",)``                                     it joined its groups
 server → keeper       ``("make", network)``                              make the sandbox
 keeper → server       ``("made", pid)`` or ``("failed", text)``          pid of its first process
+server → keeper       ``("dress", bytes, places, fresh)`` + layers       an image's files, over it
+keeper → server       ``("dressed",)`` or ``("undressed", text)``        they are there
 server → keeper       ``("start", tag, argv, env, cwd)`` + 3 fds         start a process in it
 keeper → server       ``("started", tag, pid)``                          its program runs
 keeper → server       ``("unstarted", tag, step, errno)``                it never ran
@@ -37,7 +39,8 @@ Packet = tuple[Any, ...]
 MAX_PACKET_BYTES = 192 * 1024
 """The largest packet. A single argument of a program may have 128 KiB in Linux anyway."""
 
-_MAX_FDS = 3
+# A program's three streams, or an image's layers.
+MAX_FDS = 16
 _SO_SNDBUFFORCE = 32  # not named by Python
 # Room for MAX_PACKET_BYTES in one piece: the kernel's default of 208 KiB counts its own overhead.
 _BUFFER_BYTES = 1024 * 1024
@@ -86,7 +89,7 @@ def receive(end: _socket.socket) -> tuple[Packet, list[int]]:
 
     Raises ``Closed`` at the end, and ``BlockingIOError`` on a non-blocking end with nothing there.
     """
-    room = _socket.CMSG_SPACE(_MAX_FDS * 4)
+    room = _socket.CMSG_SPACE(MAX_FDS * 4)
     try:
         data, beside, _, _ = end.recvmsg(MAX_PACKET_BYTES, room, _socket.MSG_CMSG_CLOEXEC)
     except ConnectionResetError as error:

@@ -106,7 +106,7 @@ def test_a_huge_body_is_refused_before_it_is_read(client: Client) -> None:
         ("DELETE", "/v1/sandboxes/none", 404),
         ("GET", "/v1/sandboxes/none/pause", 405),
         ("DELETE", "/v1/sandboxes", 405),
-        ("POST", "/v1/templates/build", 501),
+        ("POST", "/v1/templates/build", 415),
         ("GET", "/v1/templates/none", 404),
     ],
 )
@@ -150,7 +150,14 @@ def test_a_wrong_key_is_told_in_the_same_envelope(client: Client) -> None:
 
 def test_info_needs_no_key_and_tells_of_nobody(client: Client, shared: Box) -> None:
     answer = request(client.url, "GET", "/info")
-    assert set(answer.body) == {"service", "isolation", "not_enforced", "limits", "quotas"}
+    assert set(answer.body) == {
+        "service",
+        "isolation",
+        "not_enforced",
+        "limits",
+        "quotas",
+        "images",
+    }
     assert shared.id.encode() not in answer.raw
     assert answer.body["limits"]["pids"] == 64
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
-from glovebox_local.sandbox.images import Image
+from glovebox_local.sandbox.images.catalogue import Image
 from glovebox_local.sandbox.sandboxes import Sandbox, Token
 
 

@@ -16,7 +16,7 @@ import signal
 from typing import NoReturn
 
 from glovebox_local.sandbox import cgroups, linux, wire
-from glovebox_local.sandbox.spawner import birth, entry
+from glovebox_local.sandbox.spawner import birth, dress, entry
 from glovebox_local.sandbox.spawner.plan import Plan
 
 
@@ -66,6 +66,8 @@ class Keeper:
         match packet:
             case ("make", bool(network)):
                 self._make(network)
+            case ("dress", int(size), tuple(places), bool(fresh)):
+                self._dress(size, places, fds, fresh=fresh)
             case ("start", int(tag), list(argv), dict(environment), str(directory)):
                 self._start(tag, argv, environment, directory, fds)
             case ("signal", int(tag), int(number)):
@@ -86,6 +88,19 @@ class Keeper:
         self._network = network
         self._events.register(self._sandbox_fd, select.EPOLLIN)
         wire.send(self._end, ("made", self._born.first_pid))
+
+    def _dress(self, size: int, places: tuple[str, ...], layers: list[int], *, fresh: bool) -> None:
+        if self._born is None:
+            return
+        upper = layers[-1] if fresh else None
+        below = layers[:-1] if fresh else layers
+        try:
+            uid = self._uid if self._plan.own_uid else 0
+            dress.put_on(self._born.first_pid, self._sandbox_fd, uid, size, places, below, upper)
+        except OSError as error:
+            wire.send(self._end, ("undressed", str(error)))
+        else:
+            wire.send(self._end, ("dressed",))
 
     def _joined_now(self, *, network: bool) -> int:
         """The namespaces that the keeper joins itself.

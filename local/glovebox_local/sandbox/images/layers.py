@@ -1,0 +1,159 @@
+"""The files of built images: held in memory, attached nowhere, gone with the service.
+
+Where the kernel and our rights allow it, a layer *is* the file system that the build wrote to, and
+sandboxes see it copy-on-write. Elsewhere it is a tar that every sandbox unpacks for itself. The
+server never looks into either: what a build leaves is as untrusted as the build.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from functools import cache
+
+from glovebox_local.sandbox import mounting
+from glovebox_local.sandbox.images.site import Site, UnpackError
+from glovebox_local.sandbox.keeper_link import SpawnError
+from glovebox_local.sandbox.recipe import HOME
+
+MAX_LAYERS = 12
+"""How often an image may be built on another; bounded by what one packet carries."""
+
+_MAX_CONTENTS = 128
+
+
+@dataclass(slots=True, eq=False)
+class Content:
+    """An image's files, shared by every image and sandbox that has them."""
+
+    key: str
+    """What it was built from, as a digest: equal keys are equal builds."""
+    descriptors: tuple[int, ...]
+    """File systems, the uppermost first, or one packed file."""
+    places: tuple[str, ...]
+    """Where its files go; nothing when it is packed (/workspace then)."""
+    size_bytes: int
+    users: int = 0
+    closed: bool = False
+
+    def retain(self) -> Content:
+        """One more image uses it."""
+        self.users += 1
+        return self
+
+    def release(self) -> None:
+        """One image less uses it. Sandboxes that have it keep what they see."""
+        self.users -= 1
+
+    def close(self) -> None:
+        """Let go of the files."""
+        if not self.closed:
+            self.closed = True
+            for descriptor in self.descriptors:
+                os.close(descriptor)
+
+    async def put_into(self, site: Site, size_bytes: int) -> None:
+        """Give a fresh sandbox these files; it may change ``size_bytes`` of them.
+
+        Raises ``SpawnError``.
+        """
+        if self.closed:
+            message = "the image was deleted meanwhile"
+            raise SpawnError(message)
+        if self.places:
+            await site.keeper.dress(size_bytes, self.places, self.descriptors, None)
+            return
+        packed = os.open(f"/proc/self/fd/{self.descriptors[0]}", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            await site.unpack(packed, HOME)
+        except UnpackError as error:
+            raise SpawnError(str(error)) from error
+        finally:
+            os.close(packed)
+
+
+@dataclass(slots=True, eq=False)
+class Store:
+    """The contents that exist, by key, the least recently used first."""
+
+    max_bytes: int
+    _known: dict[str, Content] = field(default_factory=dict)
+    _reserved: int = 0
+
+    def find(self, key: str) -> Content | None:
+        """What was built from the same things before."""
+        content = self._known.pop(key, None)
+        if content is not None:
+            self._known[key] = content
+        return content
+
+    def reserve(self, wanted_bytes: int) -> int:
+        """Set aside room for a build: as much as wanted, or what can be had, 0 if nothing.
+
+        Contents that no image uses any more make room.
+        """
+        for key, content in list(self._known.items()):
+            if self._free() >= wanted_bytes:
+                break
+            if content.users == 0:
+                self._known.pop(key).close()
+        granted = max(0, min(wanted_bytes, self._free()))
+        self._reserved += granted
+        return granted
+
+    def unreserve(self, granted_bytes: int) -> None:
+        """The build is over."""
+        self._reserved -= granted_bytes
+
+    def add(self, content: Content) -> None:
+        """Keep what a build made."""
+        previous = self._known.pop(content.key, None)
+        if previous is not None and previous.users == 0:
+            previous.close()
+        self._known[content.key] = content
+        unused = (c.key for c in list(self._known.values()) if c.users == 0 and c is not content)
+        while len(self._known) > _MAX_CONTENTS and (key := next(unused, "")):
+            self._known.pop(key).close()
+
+    def _free(self) -> int:
+        return self.max_bytes - self._reserved - sum(c.size_bytes for c in self._known.values())
+
+
+@cache
+def can_share() -> bool:
+    """Whether sandboxes can see an image copy-on-write here: as root, on Linux 6.15."""
+    opened: list[int] = []
+    try:
+        tree = mounting.tmpfs(1024 * 1024)
+        opened.append(tree)
+        for name in ("lower", "upper", "work"):
+            os.mkdir(name, dir_fd=tree)
+            opened.append(os.open(name, os.O_PATH | os.O_DIRECTORY, dir_fd=tree))
+        opened.append(mounting.overlay([opened[1]], opened[2], opened[3]))
+    except OSError:
+        return False
+    else:
+        return True
+    finally:
+        for descriptor in reversed(opened):
+            os.close(descriptor)
+
+
+def used_bytes(descriptor: int) -> int:
+    """How much of a file system in memory is taken."""
+    found = os.statvfs(descriptor)
+    return (found.f_blocks - found.f_bfree) * found.f_frsize
+
+
+def places_with_files(descriptor: int, places: tuple[str, ...]) -> tuple[str, ...]:
+    """Of a build's folders, those that it put something into; /workspace always."""
+    found = []
+    for place in places:
+        folder = os.open(f"content{place}", os.O_RDONLY | os.O_DIRECTORY, dir_fd=descriptor)
+        try:
+            with os.scandir(folder) as entries:
+                if place == HOME or next(entries, None) is not None:
+                    found.append(place)
+        finally:
+            os.close(folder)
+    return tuple(found)
