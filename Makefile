@@ -9,7 +9,7 @@ PIP_FLAGS := --quiet --disable-pip-version-check --no-deps --require-hashes
 
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help setup demo test check unit lock bench-floor bwrap clean
+.PHONY: help setup demo test check unit lock bench-floor bench-sandbox bwrap clean
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -57,6 +57,9 @@ test: check .venv-sam/.ready ## Everything that CI runs
 
 bench-floor: setup ## Wall time against bare bubblewrap and pytest
 	@$(BIN)/python benchmarks/floor.py
+
+bench-sandbox: setup ## The sandbox server against bare bubblewrap
+	@$(BIN)/python benchmarks/sandbox.py
 
 lock: setup ## Renew the lock files from the .in files
 	@for name in dev sandbox sam; do \

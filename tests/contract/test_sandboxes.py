@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import gzip
+import io
+import tarfile
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from glovebox.adapters.hopx_images import HopxImages
 from glovebox.adapters.hopx_sandboxes import HopxSandboxes
 from glovebox.domain.errors import SandboxError, SandboxLost, SandboxRefused, SandboxUnavailable
-from glovebox.ports import Sandbox, Sandboxes, SandboxRequest
+from glovebox.domain.keys import image_name
+from glovebox.ports import Images, Sandbox, Sandboxes, SandboxRequest
 from glovebox_local.sandbox.server import SandboxServerProcess
 
-from tests.fakes import FolderSandboxes
+from tests.fakes import FolderSandboxes, RealClock
 
 REQUEST = SandboxRequest(image="code-interpreter", network=False, ttl_seconds=60)
 
@@ -102,3 +107,73 @@ def test_a_wrong_key_or_image_is_refused_and_nobody_there_is_unavailable(server_
         HopxSandboxes(server_url, "key").create(strange)
     with pytest.raises(SandboxUnavailable):
         HopxSandboxes("http://127.0.0.1:9", "key").create(REQUEST)
+
+
+def bundle_of(files: dict[str, bytes]) -> bytes:
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w:") as archive:
+        for name, content in files.items():
+            member = tarfile.TarInfo(name)
+            member.size, member.mode = len(content), 0o755
+            archive.addfile(member, io.BytesIO(content))
+    return made.getvalue()
+
+
+@pytest.fixture
+def images(sandboxes: Sandboxes, request: pytest.FixtureRequest) -> Images:
+    if isinstance(sandboxes, FolderSandboxes):
+        return sandboxes
+    return HopxImages(request.getfixturevalue("server_url"), "key", RealClock())
+
+
+def test_sandboxes_of_an_image_have_its_bundle_and_may_do_with_it_as_they_like(
+    sandboxes: Sandboxes, images: Images
+) -> None:
+    # Two tars one behind the other, as a bundle may be; in the image and nowhere else.
+    bundle = bundle_of({"src/a": b"one"}) + bundle_of({"src/b": b"two", "home/c": b"three"})
+    name = image_name("code-interpreter", bundle)
+    images.bake(name, "code-interpreter", bundle)
+    images.bake(name, "code-interpreter", bundle)
+    wanted = SandboxRequest(image=name, network=False, ttl_seconds=60)
+    for _ in range(2):
+        made = sandboxes.create(wanted)
+        try:
+            answer = made.run(
+                "cd /workspace && ls && cat src/a src/b home/c && echo more >>src/a && rm src/b"
+                " && chmod 600 home/c && mkdir src/new",
+                env={},
+                timeout_seconds=20,
+            )
+            assert (answer.exit_code, answer.stderr) == (0, "")
+            assert answer.stdout == "home\nsrc\nonetwothree"
+        finally:
+            sandboxes.kill(made.sandbox_id)
+    images.remove(name)
+    images.remove(name)
+    with pytest.raises(SandboxRefused):
+        sandboxes.create(wanted)
+
+
+def test_a_large_bundle_is_baked_compressed(sandboxes: Sandboxes, images: Images) -> None:
+    bundle = gzip.compress(bundle_of({"src/large": b"0123456789" * 1_000_000}))
+    name = image_name("code-interpreter", bundle)
+    images.bake(name, "code-interpreter", bundle)
+    made = sandboxes.create(SandboxRequest(image=name, network=False, ttl_seconds=60))
+    try:
+        answer = made.run("wc -c </workspace/src/large", env={}, timeout_seconds=20)
+        assert answer.stdout.strip() == "10000000"
+    finally:
+        sandboxes.kill(made.sandbox_id)
+        images.remove(name)
+
+
+def test_an_image_of_nothing_known_is_refused_and_nobody_there_is_unavailable(
+    images: Images,
+) -> None:
+    with pytest.raises(SandboxRefused):
+        images.bake("glovebox-x", "no-such-image", bundle_of({"src/a": b""}))
+    nobody = HopxImages("http://127.0.0.1:9", "key", RealClock())
+    with pytest.raises(SandboxUnavailable):
+        nobody.bake("glovebox-x", "base", b"")
+    with pytest.raises(SandboxUnavailable):
+        nobody.remove("glovebox-x")

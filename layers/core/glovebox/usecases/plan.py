@@ -31,6 +31,8 @@ from glovebox.usecases.source import MAX_ARCHIVE_BYTES, make_bundle
 DISCOVERY_SECONDS = 300
 """Longest listing of one suite's tests."""
 COMPILED_SECONDS = 60
+BAKE_FROM_SANDBOXES = 10
+"""A quick build costs as much as the uploads to some five sandboxes."""
 _COMPILED = "/workspace/compiled.tar.gz"
 _COLLECT_COMPILED = (
     "find src home -name '*.pyc' -path '*/__pycache__/*' -print0"
@@ -62,17 +64,18 @@ class PlanRun:
         discoveries, compiled = self._discover(manifest, prepared)
         bundle = make_bundle(prepared, compiled)
         self.artifacts.put(keys.bundle_key(run_id), bundle, ARCHIVE_TYPE)
+        tests = tuple(planned_tests(discoveries))
+        groups = group_tests(tests, {suite.name: suite for suite in manifest.suites})
         plan = Plan(
             run_id=run_id,
             name=manifest.name,
-            tests=tuple(planned_tests(discoveries)),
+            tests=tests,
             contexts={name: dict(found.context) for name, found in discoveries.items()},
             bundle_key=keys.bundle_key(run_id),
-            baked=self._bake(manifest.image, bundle),
+            baked=self._bake(manifest.image, bundle, len(groups)),
             parallelism=min(manifest.parallelism, self.max_parallelism),
         )
         write_plan(self.artifacts, plan)
-        groups = group_tests(plan.tests, {suite.name: suite for suite in manifest.suites})
         first = Round(run_id=run_id, round=1, groups=groups if run.stop_reason is None else ())
         answer = write_round(self.artifacts, run, plan, manifest, first)
         self.runs.update_run(
@@ -80,10 +83,11 @@ class PlanRun:
         )
         return answer
 
-    def _bake(self, image: Image, bundle: bytes) -> str | None:
+    def _bake(self, image: Image, bundle: bytes, sandboxes: int) -> str | None:
         """The image that spares every sandbox the bundle; None where there is to be none, or
         where the provider does not make it: a saving only."""
-        if image.bake is Bake.NEVER or (image.bake is Bake.AUTO and not self.quick_images):
+        pays = self.quick_images and sandboxes >= BAKE_FROM_SANDBOXES
+        if image.bake is Bake.NEVER or (image.bake is Bake.AUTO and not pays):
             return None
         name = keys.image_name(image.base, bundle)
         try:
