@@ -5,9 +5,12 @@ Nothing of a test runs here; starting processes in the sandbox is ``entry``'s bu
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+from collections.abc import Iterator
 
+from glovebox_local.sandbox import linux
 from glovebox_local.sandbox.spawner.plan import Plan
 
 # The first process echoes what it is sent: its answer proves that every mount and the filter
@@ -54,11 +57,8 @@ def make_sandbox(plan: Plan, uid: int, *, network: bool) -> Born:
     input_read, input_write = os.pipe()
     output_read, output_write = os.pipe()
     errors_read, errors_write = os.pipe()
-    monitor = os.fork()
-    if monitor == 0:
-        _become_bwrap(
-            plan, uid, (input_read, output_write, errors_write), [*descriptors, info_write]
-        )
+    standard = (input_read, output_write, errors_write)
+    monitor = _start_bwrap(plan, uid, standard, [*descriptors, info_write])
     for descriptor in (*descriptors, info_write, input_read, output_write, errors_write):
         os.close(descriptor)
     try:
@@ -75,27 +75,56 @@ def make_sandbox(plan: Plan, uid: int, *, network: bool) -> Born:
     return Born(monitor, _first_pid(info), input_write)
 
 
-def _become_bwrap(
+def _start_bwrap(
     plan: Plan, uid: int, standard: tuple[int, int, int], descriptors: list[int]
-) -> None:
+) -> int:
+    """Start bwrap as the sandbox's user; its process id.
+
+    Spawned and not forked: a fork copies this interpreter's memory, page by page as either side
+    touches it, which costs as much as a third of bwrap itself.
+    """
+    for descriptor in descriptors:
+        os.set_inheritable(descriptor, True)
+    command = [plan.bwrap, "--args", str(descriptors[-2]), "--", FIRST_PROCESS]
+    environment = {} if plan.clean_environment else dict(os.environ)
+    actions = [(os.POSIX_SPAWN_DUP2, fd, number) for number, fd in enumerate(standard)]
+    # Inherited over exec: the kernel then reaps the sandbox's orphans by itself, and cat need not
+    # know how.
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     try:
-        # The kernel then reaps the sandbox's orphans by itself, and cat need not know how.
-        signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-        for number, descriptor in enumerate(standard):
-            os.dup2(descriptor, number)
-        for descriptor in descriptors:
-            os.set_inheritable(descriptor, True)
-        if plan.full and plan.own_uid:
-            os.setresgid(uid, uid, uid)
-            os.setresuid(uid, uid, uid)
-        command = [plan.bwrap, "--args", str(descriptors[-2]), "--", FIRST_PROCESS]
-        environment = {} if plan.clean_environment else dict(os.environ)
-        os.execve(plan.bwrap, command, environment)  # noqa: S606 - no shell is the point
+        with _identity(plan, uid):
+            return os.posix_spawn(
+                plan.bwrap,
+                command,
+                environment,
+                file_actions=actions,
+                setsigdef=(signal.SIGPIPE,),
+            )
     except OSError as error:
-        os.write(2, f"{plan.bwrap}: {error}".encode())
+        raise BirthError(f"{plan.bwrap}: {error}") from error
     finally:
-        os._exit(126)
+        signal.signal(signal.SIGCHLD, before)
+
+
+@contextlib.contextmanager
+def _identity(plan: Plan, uid: int) -> Iterator[None]:
+    """Whatever is started within runs as the sandbox's user, and has no way back.
+
+    This process keeps its own: exec takes the effective id for the saved one, and that is the
+    sandbox's. Nothing of the sandbox exists yet that could make use of the moment.
+    """
+    if not (plan.full and plan.own_uid):
+        yield
+        return
+    try:
+        os.setresgid(uid, uid, 0)
+        os.setresuid(uid, uid, 0)
+        yield
+    finally:
+        os.setresuid(0, 0, 0)
+        os.setresgid(0, 0, 0)
+        # The kernel forgets it with every change of identity.
+        linux.die_with_parent(signal.SIGKILL)
 
 
 def _holding(content: bytes) -> int:
@@ -107,8 +136,9 @@ def _holding(content: bytes) -> int:
 
 
 def _last_words(errors_fd: int, monitor: int) -> str:
-    os.kill(monitor, signal.SIGKILL)
-    os.waitpid(monitor, 0)
+    with contextlib.suppress(ChildProcessError):  # it ended within its very first moment
+        os.kill(monitor, signal.SIGKILL)
+        os.waitpid(monitor, 0)
     os.set_blocking(errors_fd, False)
     try:
         said = os.read(errors_fd, _MAX_MESSAGE_BYTES).decode(errors="replace").strip()
