@@ -1,13 +1,15 @@
 """The server's own folder on disk, and those that killed servers left: only ours, only the dead's.
 
-A folder is named after its server's process id and start time, as control groups are. Mounts of a
-root server are in a namespace that ended with it; what is mounted below a dead one's folder all the
-same (an overlay of an ordinary user's, say) is taken down first.
+A folder is named after its server's process id and start time, as control groups are, and locked
+for as long as its server lives: in another container that shares it, the same numbers mean nothing.
+Mounts of a root server are in a namespace that ended with it; what is mounted below a dead one's
+folder all the same (an overlay of an ordinary user's, say) is taken down first.
 """
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import re
 import stat
@@ -19,6 +21,9 @@ from glovebox_local.sandbox import cgroups, linux
 
 _MOUNT_POINT = 4  # the field of /proc/self/mountinfo
 _OCTAL = re.compile(rb"\\([0-7]{3})")
+
+# Open for as long as this server has a folder.
+_locks: list[int] = []
 
 
 class UnsafePlaceError(RuntimeError):
@@ -47,7 +52,9 @@ def own_folder() -> Path:
     base = base_folder()
     base.mkdir(mode=0o700, exist_ok=True)
     place = base_folder() / cgroups.folder_name(os.getpid())
-    place.mkdir(mode=0o700, exist_ok=True)
+    if not place.exists():
+        place.mkdir(mode=0o700)
+        _locks.append(_lock(place))
     return place
 
 
@@ -56,18 +63,32 @@ def remove_own() -> None:
     place = base_folder() / cgroups.folder_name(os.getpid())
     if place.exists():
         remove(place)
+    while _locks:
+        os.close(_locks.pop())
 
 
 def sweep(base: Path) -> list[Path]:
     """Remove the folders of dead servers with all that is mounted in them; returns which."""
-    dead = [
-        path
-        for path in (base.iterdir() if base.is_dir() else ())
-        if path.name.startswith(cgroups.FOLDER_PREFIX) and not cgroups.is_alive(path.name)
-    ]
-    for place in dead:
-        remove(place)
-    return dead
+    swept = []
+    for place in base.iterdir() if base.is_dir() else ():
+        if place.name.startswith(cgroups.FOLDER_PREFIX) and not cgroups.is_alive(place.name):
+            with contextlib.suppress(OSError):  # locked, or swept by another server meanwhile
+                descriptor = _lock(place)
+                remove(place)
+                os.close(descriptor)
+                swept.append(place)
+    return swept
+
+
+def _lock(place: Path) -> int:
+    """A descriptor that holds the folder's lock until it is closed; ``OSError`` if another does."""
+    descriptor = os.open(place, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
 
 
 def remove(place: Path) -> None:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -34,7 +36,8 @@ def test_a_link_in_a_dead_servers_place_is_not_followed(tmp_path: Path) -> None:
     (base / "glovebox-4194303-6").symlink_to(elsewhere)
     (base / DEAD / "link").symlink_to(elsewhere)
     leftovers.sweep(base)
-    assert list(base.iterdir()) == []
+    # Nor is it ours: servers make folders.
+    assert [path.name for path in base.iterdir()] == ["glovebox-4194303-6"]
     assert (elsewhere / "kept").exists()
 
 
@@ -73,6 +76,32 @@ def test_a_server_has_a_folder_of_its_own_for_as_long_as_it_wants(base: Path) ->
     leftovers.remove_own()
     assert not own.exists()
     leftovers.remove_own()
+
+
+def test_a_server_that_another_container_runs_is_not_swept(
+    base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = leftovers.own_folder()
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setattr(cgroups, "is_alive", lambda _: False)
+        assert leftovers.sweep(base) == []
+    leftovers.remove_own()
+    assert not own.exists()
+
+
+def test_a_killed_servers_folder_is_swept(base: Path) -> None:
+    program = (
+        "import os, signal, sys, tempfile\n"
+        "tempfile.tempdir = sys.argv[1]\n"
+        "from glovebox_local.sandbox import leftovers\n"
+        "leftovers.own_folder()\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    command = [sys.executable, "-c", program, str(base.parent)]
+    subprocess.run(command, check=False)
+    (left,) = base.iterdir()
+    assert leftovers.sweep(base) == [left]
+    assert not left.exists()
 
 
 def test_a_place_that_others_may_enter_is_not_used(base: Path) -> None:
