@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
-from glovebox_local.sandbox import cgroups, leftovers
+from glovebox_local.sandbox import cgroup_trees, cgroups, leftovers
 from glovebox_local.sandbox.server import SandboxServerProcess
 
 
@@ -19,13 +19,13 @@ def family(pid: int) -> list[psutil.Process]:
 def groups_of(pid: int) -> list[str]:
     """The folders of a server in the control groups' trees, its sandboxes' too."""
     try:
-        _, own = cgroups.own_groups()
-    except cgroups.CgroupsUnavailableError:
+        places = cgroup_trees.candidates()
+    except cgroup_trees.CgroupsUnavailableError:
         return []
     mine = f"{cgroups.FOLDER_PREFIX}{pid}-"
     servers = [
         folder
-        for group in set(own.values())
+        for group in places
         for folder in Path(group).iterdir()
         if folder.name.startswith(mine)
     ]
