@@ -11,7 +11,6 @@ from pathlib import Path
 
 import psutil
 import pytest
-from glovebox_local.sandbox import cgroups, leftovers
 from glovebox_local.sandbox.server import SandboxServerError, SandboxServerProcess
 
 from tests.integration.sandbox.client import API_KEY, SMALL, Client, eventually
@@ -80,21 +79,6 @@ def test_what_even_the_spawner_could_not_remove_is_swept_at_the_next_start(froze
         assert psutil.wait_procs(alive, timeout=5)[1] == []
         assert groups_of(service.pid) == []
         assert next_one.isolation == "full"
-
-
-def test_folders_of_dead_servers_are_swept_at_the_next_start() -> None:
-    base = leftovers.base_folder()
-    base.mkdir(mode=0o700, exist_ok=True)
-    left = base / f"{cgroups.FOLDER_PREFIX}4194303-5"
-    (left / "deep" / "er").mkdir(parents=True)
-    alive = base / cgroups.folder_name(os.getpid())
-    alive.mkdir()
-    try:
-        with SandboxServerProcess(API_KEY, options=SMALL):
-            assert not left.exists()
-            assert alive.exists()
-    finally:
-        alive.rmdir()
 
 
 @pytest.mark.parametrize("paused", [False, True])
