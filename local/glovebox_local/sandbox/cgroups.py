@@ -1,8 +1,8 @@
 """Control groups: what bounds a sandbox as a whole (memory, processes, processor time).
 
-Version 1 (one tree per controller) and version 2 (one tree) look alike from outside this file.
-All folders lie below the server's own group, in a folder named after the server's process, so a
-later server can tell what a dead one left and whose it was.
+Version 1 (one tree per controller) and version 2 (one tree) look alike from outside this file and
+``cgroup_trees``, which finds them. All folders of a server lie in one per tree that is named after
+the server's process, so a later server can tell what a dead one left and whose it was.
 """
 
 from __future__ import annotations
@@ -11,21 +11,14 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Iterator
 
 FOLDER_PREFIX = "glovebox-"
-_NEEDED = ("memory", "pids", "cpu")
-_OPTIONAL = ("freezer",)
 # Swap accounting is a kernel option: without the file there is no swap to bound.
 _SWAP_FILES = ("memory.swap.max", "memory.memsw.limit_in_bytes")
 _CPU_PERIOD_MICROSECONDS = 100_000
 # A killed process leaves its group a moment later.
 _EMPTY_SECONDS = 2.0
 _RETRY_SECONDS = 0.01
-
-
-class CgroupsUnavailableError(Exception):
-    """No usable control groups here; the message says why. Sandboxes run without total limits."""
 
 
 class Limits:
@@ -79,7 +72,7 @@ class Cgroups:
         for controller, file, value in self._limits.settings(self.version):
             path = f"{folders[controller]}/{file}"
             if file not in _SWAP_FILES or os.path.exists(path):  # noqa: PTH110
-                _write(path, value)
+                write(path, value)
         return places
 
     def remove(self, name: str) -> bool:
@@ -91,7 +84,7 @@ class Cgroups:
 
     def remove_all(self) -> None:
         """Remove everything that this server made."""
-        _remove_servers(list(set(self.parents.values())))
+        remove_servers(list(set(self.parents.values())))
 
     @property
     def can_freeze(self) -> bool:
@@ -104,15 +97,15 @@ class Cgroups:
         Raises ``FileNotFoundError`` if the sandbox is gone.
         """
         if self.version == 2:
-            _write(f"{self.folders(name)['memory']}/cgroup.freeze", "1")
+            write(f"{self.folders(name)['memory']}/cgroup.freeze", "1")
         else:
-            _write(f"{self.folders(name)['freezer']}/freezer.state", "FROZEN")
+            write(f"{self.folders(name)['freezer']}/freezer.state", "FROZEN")
 
     def is_frozen(self, name: str) -> bool:
         """Whether every process of a sandbox stands still."""
         if self.version == 2:
-            return "frozen 1" in _read(f"{self.folders(name)['memory']}/cgroup.events")
-        return _read(f"{self.folders(name)['freezer']}/freezer.state").startswith("FROZEN")
+            return "frozen 1" in read(f"{self.folders(name)['memory']}/cgroup.events")
+        return read(f"{self.folders(name)['freezer']}/freezer.state").startswith("FROZEN")
 
     def thaw(self, name: str) -> None:
         """Let a frozen sandbox go on; nothing happens to one that is not frozen, or gone."""
@@ -140,7 +133,7 @@ def join(places: tuple[str, ...]) -> None:
     which is why sandboxes get keepers that joined long before they are needed.
     """
     for place in places:
-        _write(f"{place}/cgroup.procs", "0")
+        write(f"{place}/cgroup.procs", "0")
 
 
 def sandbox_name(slot: int) -> str:
@@ -167,7 +160,7 @@ def remove_folder(place: str) -> bool:
     return False
 
 
-def _remove_servers(places: list[str]) -> None:
+def remove_servers(places: list[str]) -> None:
     """Remove servers' folders with the sandboxes' in them, as soon as the killed have left."""
     deadline = time.monotonic() + _EMPTY_SECONDS
     while left := [place for place in places if not _remove_server(place)]:
@@ -178,7 +171,7 @@ def _remove_servers(places: list[str]) -> None:
 
 
 def _remove_server(place: str) -> bool:
-    inner = [remove_folder(f"{place}/{name}") for name in _folders_in(place)]
+    inner = [remove_folder(f"{place}/{name}") for name in folders_in(place)]
     return all(inner) and remove_folder(place)
 
 
@@ -186,94 +179,12 @@ def _thaw(place: str) -> None:
     for file, value in (("freezer.state", "THAWED"), ("cgroup.freeze", "0")):
         # Each exists in one version only.
         with contextlib.suppress(OSError):
-            _write(f"{place}/{file}", value)
-
-
-def prepare(limits: Limits, server_pid: int) -> Cgroups:
-    """Make this server's folders and sweep those of dead servers.
-
-    Raises ``CgroupsUnavailableError`` where a needed controller is absent or not ours to use.
-    """
-    version, own = own_groups()
-    name = folder_name(server_pid)
-    parents: dict[str, str] = {}
-    try:
-        sweep(*set(own.values()))
-        for controller, group in own.items():
-            parents[controller] = f"{group}/{name}"
-            os.makedirs(parents[controller], 0o755, exist_ok=True)  # noqa: PTH103
-        if version == 2:
-            _delegate(own["memory"], parents["memory"])
-    except OSError as error:
-        Cgroups(version, parents, limits).remove_all()
-        message = f"control groups cannot be used: {error.strerror} ({error.filename})"
-        raise CgroupsUnavailableError(message) from error
-    return Cgroups(version, parents, limits)
-
-
-def sweep(*groups: str) -> None:
-    """Remove below these groups the folders of servers that are dead. Never anything else.
-
-    All trees at once: what is frozen in one of them keeps its folders in the others.
-    """
-    dead = [
-        f"{group}/{name}"
-        for group in groups
-        for name in _folders_in(group)
-        if name.startswith(FOLDER_PREFIX) and not is_alive(name)
-    ]
-    _remove_servers(dead)
+            write(f"{place}/{file}", value)
 
 
 def folder_name(pid: int) -> str:
     """A server's folder: its process id, and its start time because ids are used again."""
     return f"{FOLDER_PREFIX}{pid}-{_start_time(pid)}"
-
-
-def own_groups() -> tuple[int, dict[str, str]]:
-    """The version in use, and this process's own group per needed controller, as folders."""
-    unified: tuple[str, str] | None = None
-    found: dict[str, str] = {}
-    mounts = tuple(_cgroup_mounts())
-    with open("/proc/self/cgroup", encoding="utf-8") as lines:  # noqa: PTH123
-        for line in lines:
-            _, names, path = line.rstrip("\n").split(":", 2)
-            controllers = tuple(names.split(",")) if names else ("",)
-            for mount_point, root, mounted in mounts:
-                if controllers[0] in mounted:
-                    group = mount_point + _below(root, path)
-                    found |= {c: group for c in controllers if c in _NEEDED + _OPTIONAL}
-                    unified = (group, mount_point) if not names else unified
-    if all(controller in found for controller in _NEEDED):
-        return 1, found
-    if unified and set(_NEEDED) <= set(_read(f"{unified[0]}/cgroup.controllers").split()):
-        return 2, dict.fromkeys(_NEEDED, unified[0])
-    message = f"no control group tree offers {', '.join(_NEEDED)} to this process"
-    raise CgroupsUnavailableError(message)
-
-
-def _cgroup_mounts() -> Iterator[tuple[str, str, tuple[str, ...]]]:
-    """(mount point, root, controllers) of each mounted tree; version 2's controllers are ("",)."""
-    with open("/proc/self/mountinfo", encoding="utf-8") as lines:  # noqa: PTH123
-        for line in lines:
-            left, _, right = line.partition(" - ")
-            fields, (kind, _, options) = left.split(), right.split()[:3]
-            if kind == "cgroup2":
-                yield fields[4], fields[3], ("",)
-            elif kind == "cgroup":
-                yield fields[4], fields[3], tuple(options.split(","))
-
-
-def _below(root: str, path: str) -> str:
-    relative = path.removeprefix(root.rstrip("/")) if path.startswith(root) else path
-    return relative.rstrip("/")
-
-
-def _delegate(group: str, folder: str) -> None:
-    """Hand version 2's controllers down to the sandboxes' folders."""
-    wanted = " ".join(f"+{controller}" for controller in _NEEDED)
-    _write(f"{group}/cgroup.subtree_control", wanted)
-    _write(f"{folder}/cgroup.subtree_control", wanted)
 
 
 def is_alive(name: str) -> bool:
@@ -285,12 +196,13 @@ def is_alive(name: str) -> bool:
 def _start_time(pid: int) -> str:
     try:
         # The command's name, in brackets, may hold spaces; what follows it does not.
-        return _read(f"/proc/{pid}/stat").rpartition(")")[2].split()[19]
+        return read(f"/proc/{pid}/stat").rpartition(")")[2].split()[19]
     except OSError:
         return "dead"
 
 
-def _folders_in(place: str) -> list[str]:
+def folders_in(place: str) -> list[str]:
+    """The names of the folders in a folder; none if it is not there."""
     try:
         with os.scandir(place) as entries:
             return [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
@@ -300,17 +212,19 @@ def _folders_in(place: str) -> list[str]:
 
 def _processes_in(place: str) -> list[int]:
     try:
-        return [int(pid) for pid in _read(f"{place}/cgroup.procs").split()]
+        return [int(pid) for pid in read(f"{place}/cgroup.procs").split()]
     except OSError:
         return []
 
 
-def _read(path: str) -> str:
+def read(path: str) -> str:
+    """What a file of the kernel's says. Raises ``OSError``."""
     with open(path, encoding="ascii", errors="replace") as file:  # noqa: PTH123
         return file.read()
 
 
-def _write(path: str, value: str) -> None:
+def write(path: str, value: str) -> None:
+    """Tell a file of the kernel's, which must be there. Raises ``OSError``."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
     try:
         os.write(descriptor, value.encode())

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from typing import Literal
 
-from glovebox_local.sandbox import cgroups, seccomp
+from glovebox_local.sandbox import cgroup_trees, cgroups, seccomp
 from glovebox_local.sandbox.settings import MIB, SandboxSettings
 
 Level = Literal["full", "no-cgroup"]
@@ -53,8 +53,8 @@ def reach(settings: SandboxSettings, *, root: bool) -> Isolation:
         memory_bytes=settings.memory_mb * MIB, pids=settings.pids, cpus=settings.cpus
     )
     try:
-        return Isolation("full", unfiltered, cgroups.prepare(limits, os.getpid()))
-    except cgroups.CgroupsUnavailableError as error:
+        return Isolation("full", unfiltered, cgroup_trees.prepare(limits, os.getpid()))
+    except cgroup_trees.CgroupsUnavailableError as error:
         reasons = (
             *unfiltered,
             f"total memory of a sandbox ({error})",

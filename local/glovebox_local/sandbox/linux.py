@@ -34,8 +34,6 @@ RESOLVE_BENEATH = 0x08
 CONFINED = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV
 """A name opened so names something inside the directory itself, whatever the sandbox planted."""
 
-_MNT_DETACH = 2
-_UMOUNT_NOFOLLOW = 8
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _PR_SET_NO_NEW_PRIVS = 38
@@ -107,11 +105,6 @@ def mount(source: str, target: str, kind: str, flags: int, options: str) -> None
         options.encode() or None,
     )
     _check(result, f"mount {target}")
-
-
-def unmount(target: str) -> None:
-    """Take a mount down now, for whoever may still use it later; never through a symbolic link."""
-    _check(_libc.umount2(os.fsencode(target), _MNT_DETACH | _UMOUNT_NOFOLLOW), f"unmount {target}")
 
 
 def die_with_parent(signal_number: int) -> None:

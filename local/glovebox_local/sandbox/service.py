@@ -14,7 +14,7 @@ import uvloop
 from uvicorn.config import Config
 
 from glovebox_local.file_limit import raise_file_limit
-from glovebox_local.sandbox import leftovers, recipe, runtime, seccomp
+from glovebox_local.sandbox import recipe, runtime, seccomp
 from glovebox_local.sandbox.agent import Agent
 from glovebox_local.sandbox.agent_commands import CommandRoutes
 from glovebox_local.sandbox.control import ControlPlane
@@ -56,7 +56,6 @@ REFUSALS = (
     IsolationError,
     ListenError,
     ProbeError,
-    leftovers.UnsafePlaceError,
     runtime.RuntimeUnavailableError,
     SpawnError,
     seccomp.UnsupportedMachineError,
@@ -75,7 +74,6 @@ class SandboxService:
 
     def __init__(self, settings: SandboxSettings, required: Level) -> None:
         root = runtime.enter_private_mounts()
-        leftovers.sweep(leftovers.base_folder())
         self._settings = settings
         self.isolation: Isolation = reach(settings, root=root)
         self.isolation.require(required)
@@ -138,7 +136,6 @@ class SandboxService:
             await keepers.stop(self._settings.kill_seconds)
             if self.isolation.groups is not None:
                 self.isolation.groups.remove_all()
-            leftovers.remove_own()
         return 1 if self._lost else 0
 
     def stop(self) -> None:

@@ -36,12 +36,12 @@ class WithoutGroups(SandboxServerProcess):
 
     def command(self) -> list[str]:
         program = (
-            "from glovebox_local.sandbox import cgroups\n"
+            "from glovebox_local.sandbox import cgroup_trees\n"
             "from glovebox_local.sandbox.service import run\n"
             "from glovebox_local.sandbox.settings import SandboxSettings\n"
             "def missing(*_):\n"
-            "    raise cgroups.CgroupsUnavailableError('none here')\n"
-            "cgroups.prepare = missing\n"
+            "    raise cgroup_trees.CgroupsUnavailableError('none here')\n"
+            "cgroup_trees.prepare = missing\n"
             f"run(SandboxSettings(api_key={API_KEY!r}, {SMALL_SETTINGS}))\n"
         )
         return [sys.executable, "-c", program]

@@ -1,4 +1,4 @@
-"""After many sandboxes, however they ended: no process, mount, group, folder, descriptor more."""
+"""After many sandboxes, however they ended: no process, mount, group, file, descriptor more."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.integration.sandbox.client import API_KEY, SMALL, Client, eventually
 from tests.integration.sandbox.traces import (
     Traces,
     family,
-    folders_of,
+    files_of,
     groups_of,
     mounted,
     traces,
@@ -60,6 +60,12 @@ def at_rest(server: SandboxServerProcess) -> Traces:
     return last[-1]
 
 
+def test_a_server_has_nothing_on_disk_that_a_kill_could_leave(own: SandboxServerProcess) -> None:
+    at_rest(own)
+    assert files_of(own.pid) == set()
+    assert files_of(own.spawner_pid) == set()
+
+
 @pytest.mark.slow
 def test_five_hundred_sandboxes_leave_nothing(own: SandboxServerProcess) -> None:
     before = at_rest(own)
@@ -89,6 +95,8 @@ def test_fifty_that_expired_leave_nothing(own: SandboxServerProcess) -> None:
         made = list(threads.map(begin, range(50)))
     assert len(set(made)) == 50
     assert traces(own).exceeds(before)
+    # Whatever fifty sandboxes hold is in memory.
+    assert files_of(own.spawner_pid) == set()
     assert eventually(lambda: client.ask("GET", "/v1/sandboxes").body["data"] == [])
     assert eventually(lambda: not traces(own).exceeds(before)), (before, traces(own))
 
@@ -125,6 +133,5 @@ def test_a_server_killed_in_the_middle_leaves_nothing_and_the_next_one_less() ->
     assert mounted("self") == mounts
     with SandboxServerProcess(API_KEY, options=SMALL) as following:
         assert groups_of(server.pid) == []
-        assert folders_of(server.pid) == []
         assert use(Client(following.url), 7)
     assert groups_of(following.pid) == []

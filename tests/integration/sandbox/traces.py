@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
-from glovebox_local.sandbox import cgroups, leftovers
+from glovebox_local.sandbox import cgroup_trees, cgroups
 from glovebox_local.sandbox.server import SandboxServerProcess
 
 
@@ -19,13 +20,13 @@ def family(pid: int) -> list[psutil.Process]:
 def groups_of(pid: int) -> list[str]:
     """The folders of a server in the control groups' trees, its sandboxes' too."""
     try:
-        _, own = cgroups.own_groups()
-    except cgroups.CgroupsUnavailableError:
+        places = cgroup_trees.candidates()
+    except cgroup_trees.CgroupsUnavailableError:
         return []
     mine = f"{cgroups.FOLDER_PREFIX}{pid}-"
     servers = [
         folder
-        for group in set(own.values())
+        for group in places
         for folder in Path(group).iterdir()
         if folder.name.startswith(mine)
     ]
@@ -33,12 +34,22 @@ def groups_of(pid: int) -> list[str]:
     return sorted([*map(str, servers), *inner])
 
 
-def folders_of(pid: int) -> list[str]:
-    """The folders of a server on disk."""
-    base = leftovers.base_folder()
-    mine = f"{cgroups.FOLDER_PREFIX}{pid}-"
-    present = base.iterdir() if base.is_dir() else ()
-    return sorted(folder.name for folder in present if folder.name.startswith(mine))
+def files_of(pid: int) -> set[str]:
+    """Files and folders with a name on disk that a process holds open, its streams aside.
+
+    What has no name ends with the process: a server that holds no other leaves nothing on disk.
+    """
+    found = set()
+    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+        if int(descriptor.name) > 2:
+            with contextlib.suppress(FileNotFoundError):
+                found.add(str(descriptor.readlink()))
+    unnamed = ("/dev/", "/proc/", "/sys/")
+    return {
+        name
+        for name in found
+        if name.startswith("/") and not name.startswith(unnamed) and "(deleted)" not in name
+    }
 
 
 @dataclass(frozen=True)
@@ -47,7 +58,7 @@ class Traces:
 
     processes: int
     groups: int
-    folders: int
+    files: int
     descriptors: tuple[int, int]
     """The server's, the spawner's."""
     mounts: tuple[str, str]
@@ -65,7 +76,7 @@ class Traces:
             or self.mounts != before.mounts
             or self.processes > before.processes
             or self.groups > before.groups
-            or self.folders > before.folders
+            or self.files > before.files
         )
 
 
@@ -75,7 +86,7 @@ def traces(server: SandboxServerProcess) -> Traces:
     return Traces(
         processes=len(family(server.pid)),
         groups=len(groups_of(server.pid)),
-        folders=len(folders_of(server.pid)),
+        files=sum(len(files_of(pid)) for pid in (server.pid, server.spawner_pid)),
         descriptors=(descriptors[0], descriptors[1]),
         mounts=(mounted("self"), mounted(server.pid)),
     )

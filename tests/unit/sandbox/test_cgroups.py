@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
 import pytest
-from glovebox_local.sandbox import cgroups
+from glovebox_local.sandbox import cgroup_trees, cgroups
 
 LIMITS = cgroups.Limits(memory_bytes=1 << 20, pids=10, cpus=1.5)
 
@@ -38,7 +39,7 @@ def test_only_folders_of_dead_servers_are_swept(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
     (tmp_path / dead / "sandbox-1").mkdir()
     (tmp_path / "other-4194303-5" / "kept").mkdir()
-    cgroups.sweep(str(tmp_path))
+    cgroup_trees.sweep(str(tmp_path))
     left = {folder.name for folder in tmp_path.iterdir()}
     assert {alive, "other-4194303-5", "system.slice"} <= left
     assert not {reused, dead} & left
@@ -89,3 +90,44 @@ def test_version_1_freezes_only_where_it_has_the_controller() -> None:
     assert not cgroups.Cgroups(1, parents, LIMITS).can_freeze
     assert cgroups.Cgroups(1, parents | {"freezer": "/nowhere"}, LIMITS).can_freeze
     assert cgroups.Cgroups(2, parents, LIMITS).can_freeze
+
+
+class Tree:
+    """A tree of version 2 in plain folders, where some groups hold processes and so refuse."""
+
+    def __init__(self, top: Path, monkeypatch: pytest.MonkeyPatch, *, busy: set[str]) -> None:
+        self.top = top
+        self._busy = {str(top / name) for name in busy}
+        monkeypatch.setattr(cgroup_trees, "write", self._write)
+        self.told: list[str] = []
+
+    def _write(self, path: str, value: str) -> None:
+        place = path.rpartition("/")[0]
+        if place in self._busy:
+            raise OSError(errno.EBUSY, "Device or resource busy", path)
+        assert value == "+memory +pids +cpu"
+        assert Path(place).is_dir()
+        self.told.append(place)
+
+
+def test_version_2_makes_its_folder_in_the_nearest_group_that_may_hand_controllers_down(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "slice" / "scope").mkdir(parents=True)
+    tree = Tree(tmp_path, monkeypatch, busy={"slice/scope"})
+    groups = [str(tmp_path / name) for name in ("slice/scope", "slice", "")]
+    folder = cgroup_trees._delegated(groups, "glovebox-1-1")
+    assert folder == str(tmp_path / "slice" / "glovebox-1-1")
+    assert tree.told == [str(tmp_path / "slice"), folder]
+    assert list((tmp_path / "slice" / "scope").iterdir()) == []
+
+
+def test_version_2_says_why_the_nearest_group_may_not_if_none_may(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "scope").mkdir()
+    Tree(tmp_path, monkeypatch, busy={"scope", "scope/.."})
+    with pytest.raises(OSError, match="busy") as refused:
+        cgroup_trees._delegated([str(tmp_path / "scope")], "glovebox-1-1")
+    assert refused.value.filename == str(tmp_path / "scope" / "cgroup.subtree_control")
+    assert list((tmp_path / "scope").iterdir()) == []
