@@ -256,8 +256,19 @@ class CopyingServer(SandboxServerProcess):
         return [sys.executable, "-c", program]
 
 
-def test_without_copy_on_write_every_sandbox_unpacks_a_copy_of_its_own() -> None:
-    with CopyingServer(API_KEY) as server:
+class UnprivilegedServer(SandboxServerProcess):
+    """A service that may not mount, as an ordinary user's, or root's in many a container."""
+
+    def command(self) -> list[str]:
+        without = ("--bounding-set=-sys_admin", "--inh-caps=-sys_admin")
+        return ["setpriv", *without, *super().command()] if os.geteuid() == 0 else super().command()
+
+
+@pytest.mark.parametrize("service", [CopyingServer, UnprivilegedServer])
+def test_without_copy_on_write_every_sandbox_unpacks_a_copy_of_its_own(
+    service: type[SandboxServerProcess],
+) -> None:
+    with service(API_KEY) as server:
         client = Client(server.url)
         assert client.ask("GET", "/health").body["images"] == "copied"
         archive = upload(client, tar_of({"file": b"here\n", "folder/other": b"x"}))
