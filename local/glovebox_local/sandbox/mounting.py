@@ -44,9 +44,15 @@ class _MountAttributes(ctypes.Structure):
     )
 
 
-def tmpfs(size_bytes: int) -> int:
-    """A new file system in memory, of this size, whose root directory is root's."""
-    return _made("tmpfs", (("source", "glovebox"), ("size", str(size_bytes)), ("mode", "755")), ())
+def tmpfs(size_bytes: int, files: int = 0) -> int:
+    """A new file system in memory, of this size, whose root directory is root's.
+
+    ``files`` bounds the number of files and folders, 0 leaves that to the machine's memory.
+    """
+    options = [("source", "glovebox"), ("size", str(size_bytes)), ("mode", "755")]
+    if files:
+        options.append(("nr_inodes", str(files)))
+    return _made("tmpfs", tuple(options), ())
 
 
 def owned(tree: int, path: str, userns: int, *, writable: bool) -> int:

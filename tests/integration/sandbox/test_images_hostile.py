@@ -157,6 +157,15 @@ def test_a_build_that_forks_and_fills_ends_and_its_neighbour_does_not(client: Cl
     assert finish(client, began["build_id"])["error_message"] == "the build was ended"
 
 
+@pytest.mark.needs_root
+def test_a_build_of_very_many_files_ends_at_its_number(client: Client) -> None:
+    code = "python -c 'for n in range(40_000): open(str(n), \"w\").close()'"
+    built = build(client, [run(code)])
+    assert built["status"] == "failed"
+    assert "No space left" in built["log"]
+    client.ask("DELETE", f"/v1/templates/{built['template_id']}")
+
+
 @pytest.fixture
 def own(request: pytest.FixtureRequest) -> SandboxServerProcess:
     options = getattr(request, "param", ())

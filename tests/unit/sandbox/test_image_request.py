@@ -40,7 +40,13 @@ def test_the_key_has_all_that_the_files_depend_on() -> None:
 
 
 def test_the_key_has_nothing_else() -> None:
-    given = {"name": "m", "cpu": 8, "update": True, "skipCache": True, "startCmd": "serve"}
+    given: dict[str, Any] = {
+        "name": "m",
+        "cpu": 8,
+        "update": True,
+        "skipCache": True,
+        "startCmd": "serve",
+    }
     assert key(RUN, COPY, **given) == key(RUN, COPY | {"filesHash": "h"})
 
 

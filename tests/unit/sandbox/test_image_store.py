@@ -124,3 +124,17 @@ def test_contents_are_bounded_in_number_but_used_ones_stay() -> None:
     assert sum(not one.closed for one in made) == 127
     for one in (used, *made):
         one.close()
+
+
+def test_what_an_image_lies_on_stays_as_long_as_the_image() -> None:
+    store = Store(100)
+    below = content("below", 50)
+    store.add(below)
+    above = Content("above", (os.open("/dev/null", os.O_RDONLY),), (), 50, below.retain())
+    store.add(above.retain())
+    assert store.reserve(10) == 0
+    above.release()
+    assert store.reserve(100) == 50
+    assert (above.closed, below.closed) == (True, False)
+    assert store.reserve(50) == 50
+    assert below.closed
