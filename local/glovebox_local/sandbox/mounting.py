@@ -44,9 +44,15 @@ class _MountAttributes(ctypes.Structure):
     )
 
 
-def tmpfs(size_bytes: int) -> int:
-    """A new file system in memory, of this size, whose root directory is root's."""
-    return _made("tmpfs", (("source", "glovebox"), ("size", str(size_bytes)), ("mode", "755")), ())
+def tmpfs(size_bytes: int, files: int = 0) -> int:
+    """A new file system in memory, of this size, whose root directory is root's.
+
+    ``files`` bounds the number of files and folders, 0 leaves that to the machine's memory.
+    """
+    options = [("source", "image"), ("size", str(size_bytes)), ("mode", "755")]
+    if files:
+        options.append(("nr_inodes", str(files)))
+    return _made("tmpfs", tuple(options), ())
 
 
 def owned(tree: int, path: str, userns: int, *, writable: bool) -> int:
@@ -77,16 +83,14 @@ def overlay(lowers: list[int], upper: int, work: int) -> int:
     nowhere.
     """
     # Redirects let a directory of the image be renamed; inode numbers stay when a file is copied.
-    options = (("source", "glovebox"), ("redirect_dir", "on"), ("xino", "on"))
+    options = (("source", "image"), ("redirect_dir", "on"), ("xino", "on"))
     parts = [("lowerdir+", lower) for lower in lowers]
     return _made("overlay", options, (*parts, ("upperdir", upper), ("workdir", work)))
 
 
 def merged(first: int, second: int) -> int:
     """A read-only view of two directories as one; a name in both is the first's."""
-    return _made(
-        "overlay", (("source", "glovebox"),), (("lowerdir+", first), ("lowerdir+", second))
-    )
+    return _made("overlay", (("source", "image"),), (("lowerdir+", first), ("lowerdir+", second)))
 
 
 def attach(mount: int, target: str) -> None:

@@ -294,7 +294,7 @@ def test_a_sandbox_is_there_when_its_start_command_is_ready(
 
 
 def test_a_start_command_that_is_not_ready_fails_the_create(client: Client) -> None:
-    # Ready in the build, since the network is another there; never in the sandbox.
+    # Ready in the build, by the image's variable; not in a sandbox that sets another.
     ready = {"type": "command", "command": 'test -n "$HERE"', "timeout": 500, "interval": 50}
     steps = [{"type": "ENV", "args": ["HERE", "yes"]}, run("true")]
     with image(client, steps, startCmd="sleep 60", readyCmd=ready) as image_id:

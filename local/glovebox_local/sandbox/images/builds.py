@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from typing import Literal
 from weakref import WeakValueDictionary
 
-from glovebox_local.sandbox import mounting
 from glovebox_local.sandbox.envelopes import now
 from glovebox_local.sandbox.http import ApiError
 from glovebox_local.sandbox.images import layers, starting
@@ -299,16 +298,17 @@ class Builds:
         size: int,
     ) -> layers.Content:
         below = base.content.descriptors if base.content else ()
-        fresh = mounting.tmpfs(size)
+        fresh = layers.new_layer(size)
         try:
-            async with self._site() as site:
+            async with self._site(network=self._settings.build_network) as site:
                 await site.keeper.dress(size, IMAGE_PLACES, below, fresh)
                 await self._take_steps(build, site, base, request.steps, files)
             own = layers.places_with_files(fresh, IMAGE_PLACES)
             inherited = base.content.places if base.content else ()
             places = tuple(place for place in IMAGE_PLACES if place in (*own, *inherited))
-            below = tuple(os.dup(descriptor) for descriptor in below)
-            return layers.Content(key, (fresh, *below), places, layers.used_bytes(fresh))
+            parent = base.content.retain() if base.content else None
+            used = layers.used_bytes(fresh)
+            return layers.Content(key, (fresh, *below), places, used, parent)
         except BaseException:
             os.close(fresh)
             raise
@@ -323,7 +323,7 @@ class Builds:
         size: int,
     ) -> layers.Content:
         with tempfile.TemporaryFile(prefix="glovebox-image-") as file:
-            async with self._site() as site:
+            async with self._site(network=self._settings.build_network) as site:
                 if base.content is not None:
                     await base.content.put_into(site, size)
                 await self._take_steps(build, site, base, request.steps, files)
@@ -332,11 +332,11 @@ class Builds:
             return layers.Content(key, (os.dup(file.fileno()),), (), packed)
 
     @contextlib.asynccontextmanager
-    async def _site(self) -> AsyncIterator[Site]:
+    async def _site(self, *, network: bool) -> AsyncIterator[Site]:
         """A sandbox for a build; when this ends, nothing of it is left but what it wrote."""
         keeper: Keeper | None = None
         try:
-            keeper, _ = await self._keepers.take(network=self._settings.build_network)
+            keeper, _ = await self._keepers.take(network=network)
             yield Site(keeper, self._settings.output_bytes, self._null_fd)
         finally:
             if keeper is not None:
@@ -404,10 +404,13 @@ class Builds:
             raise StepError(message)
 
     async def _try_start(self, build: Build, image: Image) -> None:
-        """Start it once as every sandbox will: an image that does not start is no image."""
+        """Start it once as every sandbox will: an image that does not start is no image.
+
+        Without a network, so that its ports are its own.
+        """
         assert image.start is not None  # noqa: S101 - for the type checker
         build.say(f"Start: {image.start.command[:2000]}")
-        async with self._site() as site:
+        async with self._site(network=False) as site:
             if image.content is not None:
                 await image.content.put_into(site, self._settings.workspace_mb * MIB)
             process = await starting.start(site, image.start, image.env, image.workdir)

@@ -20,6 +20,8 @@ MAX_LAYERS = 12
 """How often an image may be built on another; bounded by what one packet carries."""
 
 _MAX_CONTENTS = 128
+_BYTES_PER_FILE = 2048
+_KERNEL_BYTES_PER_FILE = 1024
 
 
 @dataclass(slots=True, eq=False)
@@ -33,6 +35,8 @@ class Content:
     places: tuple[str, ...]
     """Where its files go; nothing when it is packed (/workspace then)."""
     size_bytes: int
+    base: Content | None = None
+    """Whose files lie below these, if any; the first descriptor is this one's own."""
     users: int = 0
     closed: bool = False
 
@@ -49,8 +53,9 @@ class Content:
         """Let go of the files."""
         if not self.closed:
             self.closed = True
-            for descriptor in self.descriptors:
-                os.close(descriptor)
+            os.close(self.descriptors[0])
+            if self.base is not None:
+                self.base.release()
 
     async def put_into(self, site: Site, size_bytes: int) -> None:
         """Give a fresh sandbox these files; it may change ``size_bytes`` of them.
@@ -139,10 +144,16 @@ def can_share() -> bool:
             os.close(descriptor)
 
 
+def new_layer(size_bytes: int) -> int:
+    """A file system for a build to fill: bounded in bytes, and in files so that these count."""
+    return mounting.tmpfs(size_bytes, max(1024, size_bytes // _BYTES_PER_FILE))
+
+
 def used_bytes(descriptor: int) -> int:
-    """How much of a file system in memory is taken."""
+    """How much memory a file system takes, with what the kernel keeps about each file."""
     found = os.statvfs(descriptor)
-    return (found.f_blocks - found.f_bfree) * found.f_frsize
+    files = found.f_files - found.f_ffree
+    return (found.f_blocks - found.f_bfree) * found.f_frsize + files * _KERNEL_BYTES_PER_FILE
 
 
 def places_with_files(descriptor: int, places: tuple[str, ...]) -> tuple[str, ...]:

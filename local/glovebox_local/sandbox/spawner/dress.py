@@ -68,7 +68,7 @@ def put_on(
             with linux.privileged_as(uid):
                 views.append(held(mounting.overlay(lowers, *folders)))
         targets = list(places)
-        if fresh is not None:
+        if fresh is not None and os.path.isdir(_PROGRAMS):  # noqa: PTH112 - no pathlib here
             views.append(held(_build_programs(fresh)))
             targets.append(_PROGRAMS)
         home = held(os.open("/proc/self/ns/mnt", os.O_RDONLY))

@@ -1,0 +1,140 @@
+"""Uploads and contents: bounded, found by what they hold, and given up oldest first."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+from collections.abc import AsyncIterator
+
+import pytest
+from glovebox_local.sandbox.http import ApiError
+from glovebox_local.sandbox.images.layers import Content, Store
+from glovebox_local.sandbox.images.uploads import Uploads
+
+
+async def pieces(*parts: bytes) -> AsyncIterator[bytes]:
+    for part in parts:
+        yield part
+
+
+def digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def send(uploads: Uploads, files_hash: str, content: bytes) -> str:
+    link = uploads.announce(files_hash, len(content))
+    return asyncio.run(uploads.receive(link.token, pieces(content[:3], content[3:])))
+
+
+def test_an_upload_is_found_by_either_hash_and_reads_from_its_beginning() -> None:
+    uploads = Uploads(100, 1000)
+    assert send(uploads, "mine", b"content") == digest(b"content")
+    assert uploads.digest("mine") == uploads.digest(digest(b"content")) == digest(b"content")
+    for _ in range(2):
+        descriptor = uploads.open(digest(b"content"))
+        assert os.read(descriptor, 100) == b"content"
+        os.close(descriptor)
+    assert not uploads.has("mine")
+    assert uploads.digest("other") is None
+    uploads.close()
+
+
+def test_a_hash_means_the_last_archive_that_came_under_it() -> None:
+    uploads = Uploads(100, 1000)
+    send(uploads, "mine", b"first")
+    send(uploads, "mine", b"second")
+    assert uploads.digest("mine") == digest(b"second")
+
+
+def test_the_oldest_uploads_make_room() -> None:
+    uploads = Uploads(100, 100)
+    send(uploads, "old", b"a" * 60)
+    send(uploads, "new", b"b" * 60)
+    assert uploads.digest("old") is None
+    assert uploads.digest("new") == digest(b"b" * 60)
+
+
+def test_an_old_hash_of_a_forgotten_archive_finds_nothing_and_no_other() -> None:
+    uploads = Uploads(100, 100)
+    send(uploads, "old", b"a" * 60)
+    send(uploads, digest(b"a" * 60), b"b" * 60)
+    assert uploads.digest("old") is None
+
+
+@pytest.mark.parametrize("sent", [b"", b"123456", b"1234"])
+def test_an_upload_of_another_size_is_refused_and_uses_the_link_up(sent: bytes) -> None:
+    uploads = Uploads(100, 1000)
+    link = uploads.announce("h", 5)
+    with pytest.raises(ApiError) as refused:
+        asyncio.run(uploads.receive(link.token, pieces(sent)))
+    assert refused.value.status == 400
+    with pytest.raises(ApiError) as used:
+        asyncio.run(uploads.receive(link.token, pieces(b"12345")))
+    assert used.value.status == 403
+    assert uploads.digest("h") is None
+
+
+def test_links_are_bounded() -> None:
+    uploads = Uploads(100, 1000)
+    first = uploads.announce("h", 1)
+    for _ in range(256):
+        last = uploads.announce("h", 1)
+    with pytest.raises(ApiError):
+        asyncio.run(uploads.receive(first.token, pieces(b"x")))
+    assert asyncio.run(uploads.receive(last.token, pieces(b"x"))) == digest(b"x")
+
+
+def content(key: str, size: int) -> Content:
+    return Content(key, (os.open("/dev/null", os.O_RDONLY),), (), size)
+
+
+def test_a_build_gets_what_room_there_is() -> None:
+    store = Store(100)
+    assert store.reserve(70) == 70
+    assert store.reserve(70) == 30
+    assert store.reserve(70) == 0
+    store.unreserve(70)
+    assert store.reserve(70) == 70
+
+
+def test_contents_that_nobody_uses_make_room_least_recently_used_first() -> None:
+    store = Store(100)
+    made = {key: content(key, 30) for key in ("a", "b", "c")}
+    for one in made.values():
+        store.add(one)
+    made["a"].retain()
+    assert store.find("b") is made["b"]
+    assert store.reserve(40) == 40
+    assert [made[key].closed for key in ("a", "b", "c")] == [False, False, True]
+    assert store.find("c") is None
+    assert store.reserve(60) == 30
+    assert (made["a"].closed, made["b"].closed) == (False, True)
+    made["a"].close()
+
+
+def test_contents_are_bounded_in_number_but_used_ones_stay() -> None:
+    store = Store(1 << 40)
+    used = content("used", 1).retain()
+    store.add(used)
+    made = [content(str(number), 1) for number in range(150)]
+    for one in made:
+        store.add(one)
+    assert not used.closed
+    assert sum(not one.closed for one in made) == 127
+    for one in (used, *made):
+        one.close()
+
+
+def test_what_an_image_lies_on_stays_as_long_as_the_image() -> None:
+    store = Store(100)
+    below = content("below", 50)
+    store.add(below)
+    above = Content("above", (os.open("/dev/null", os.O_RDONLY),), (), 50, below.retain())
+    store.add(above.retain())
+    assert store.reserve(10) == 0
+    above.release()
+    assert store.reserve(100) == 50
+    assert (above.closed, below.closed) == (True, False)
+    assert store.reserve(50) == 50
+    assert below.closed
