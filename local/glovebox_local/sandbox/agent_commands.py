@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import errno
 import signal
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from glovebox_local.sandbox import checks, recipe, wire
+from glovebox_local.sandbox import checks, recipe
 from glovebox_local.sandbox.envelopes import now
-from glovebox_local.sandbox.http import ApiError, Reply, Request, reply_json
-from glovebox_local.sandbox.keeper_link import NotStartedError, SpawnError
-from glovebox_local.sandbox.processes import Process, exit_code
+from glovebox_local.sandbox.http import Reply, Request, reply_json
+from glovebox_local.sandbox.languages import Program
+from glovebox_local.sandbox.programs import Programs
 from glovebox_local.sandbox.sandboxes import Sandbox
 from glovebox_local.sandbox.settings import SandboxSettings
 
@@ -22,23 +21,13 @@ _DEFAULT_SECONDS = 120.0
 _MASK = "***MASKED***"
 _SECRET_WORDS = ("KEY", "SECRET", "PASSWORD", "TOKEN")
 
-# With the sandbox's and the command's own variables, this is a command's whole environment.
-_ENVIRONMENT = {
-    "PATH": recipe.PATH,
-    "HOME": recipe.HOME,
-    "LANG": "C.UTF-8",
-    "TMPDIR": "/tmp",  # noqa: S108 - the sandbox's own
-    "USER": recipe.USER,
-    "LOGNAME": recipe.USER,
-}
-
 
 class CommandRoutes:
     """``/commands/*`` and ``/env``."""
 
-    def __init__(self, settings: SandboxSettings, null_fd: int) -> None:
+    def __init__(self, settings: SandboxSettings, programs: Programs) -> None:
         self._settings = settings
-        self._null_fd = null_fd
+        self._programs = programs
         self.routes: dict[tuple[str, str], Handler] = {
             ("POST", "/commands/run"): self._run,
             ("POST", "/commands/background"): self._background,
@@ -48,57 +37,13 @@ class CommandRoutes:
             ("DELETE", "/env"): self._clear_env,
         }
 
-    async def start(
-        self, sandbox: Sandbox, argv: list[str], directory: str, env: dict[str, str]
-    ) -> Process:
-        """Start a program with the environment that commands have.
-
-        Raises ``ApiError``: 400 for a program or directory that is not there, 410 if the sandbox
-        has ended, 413 for more arguments than a process may have.
-        """
-        process = Process(sandbox.keeper, self._settings.output_bytes, self._settings.drain_seconds)
-        environment = _ENVIRONMENT | sandbox.env | env
-        try:
-            await process.start(argv, environment, directory, self._null_fd)
-        except NotStartedError as error:
-            raise _not_started(error, argv[0], directory) from error
-        except SpawnError as error:
-            raise _gone() from error
-        except wire.TooLarge as error:
-            message = f"command and environment exceed {wire.MAX_PACKET_BYTES} bytes"
-            raise ApiError(413, "COMMAND_TOO_LONG", message) from error
-        return process
-
-    async def run(
-        self, sandbox: Sandbox, argv: list[str], directory: str, env: dict[str, str], limit: float
-    ) -> tuple[Process, int]:
-        """Run a program to its end; returns it and its exit code.
-
-        Raises as ``start`` does, and ``ApiError`` 408 when it was killed at its time limit.
-        """
-        process = await self.start(sandbox, argv, directory, env)
-        status = await process.wait(limit)
-        sandbox.linger(process)
-        if process.timed_out:
-            raise ApiError(
-                408,
-                "EXECUTION_TIMEOUT",
-                f"the command was killed after {limit:g} seconds",
-                timeout_seconds=limit,
-                stdout=process.stdout.kept.text(),
-                stderr=process.stderr.kept.text(),
-            )
-        if status is None:
-            raise _gone()
-        return process, exit_code(status)
-
     async def _run(self, request: Request, sandbox: Sandbox) -> Reply:
         body = await request.json(self._settings.max_body_bytes)
         argv = checks.arguments(body)
         limit = checks.seconds(body, "timeout", _DEFAULT_SECONDS)
         directory = checks.text(body, "workdir", recipe.HOME)
         env = checks.variables(body, "env")
-        process, code = await self.run(sandbox, argv, directory, env, limit)
+        process, code = await self._programs.run(sandbox, argv, directory, env, limit)
         ended = process.ended or time.monotonic()
         answer: dict[str, Any] = {
             "stdout": process.stdout.kept.text(),
@@ -118,15 +63,20 @@ class CommandRoutes:
     async def _background(self, request: Request, sandbox: Sandbox) -> Reply:
         body = await request.json(self._settings.max_body_bytes)
         argv = checks.arguments(body)
-        directory = checks.text(body, "workdir", recipe.HOME)
-        process = await self.start(sandbox, argv, directory, checks.variables(body, "env"))
-        process_id = f"cmd_{time.time_ns()}"
-        sandbox.remember(process_id, process)
-        if body.get("timeout") is not None:
-            process.kill_after(checks.seconds(body, "timeout", _DEFAULT_SECONDS))
+        limit = checks.seconds(body, "timeout", 0) if body.get("timeout") is not None else None
+        record = await self._programs.start_background(
+            sandbox,
+            Program(argv, "command", " ".join(argv)),
+            directory=checks.text(body, "workdir", recipe.HOME),
+            env=checks.variables(body, "env"),
+            limit=limit,
+            kind="cmd",
+            name=checks.text(body, "name", argv[0]),
+        )
         return reply_json(
             {
-                "process_id": process_id,
+                "process_id": record.id,
+                "execution_id": record.execution_id,
                 "status": "running",
                 "command": argv[0],
                 "start_time": now(),
@@ -163,19 +113,3 @@ def _environment(sandbox: Sandbox) -> Reply:
         for name, value in sandbox.env.items()
     }
     return reply_json({"env_vars": shown, "count": len(shown), "timestamp": now()})
-
-
-def _gone() -> ApiError:
-    # Not a 5xx: the SDK would send the command again, to nobody.
-    return ApiError(410, "SANDBOX_GONE", "the sandbox ended before the command did")
-
-
-def _not_started(error: NotStartedError, program: str, directory: str) -> ApiError:
-    if error.step == "chdir":
-        message = f"the working directory {directory} cannot be entered: {error}"
-        return ApiError(400, "INVALID_PATH", message, path=directory)
-    if error.step == "exec" and error.number in (errno.ENOENT, errno.EACCES, errno.ENOEXEC):
-        return ApiError(400, "COMMAND_FAILED", f"{program} cannot be run: {error}")
-    if error.number == errno.EAGAIN:
-        return ApiError(409, "PROCESS_LIMIT", "the sandbox has as many processes as it may")
-    return ApiError(409, "COMMAND_FAILED", f"the command could not be started: {error}")

@@ -13,12 +13,15 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
+from glovebox_local.sandbox.background import BackgroundProcess
+from glovebox_local.sandbox.counters import Counters
 from glovebox_local.sandbox.files import SandboxFiles
 from glovebox_local.sandbox.images import Image
 from glovebox_local.sandbox.keeper_link import Keeper, SpawnError
 from glovebox_local.sandbox.keepers import Keepers
 from glovebox_local.sandbox.listeners import Listener, Listeners
 from glovebox_local.sandbox.processes import Process
+from glovebox_local.sandbox.sessions import SessionSlot
 from glovebox_local.sandbox.settings import SandboxSettings
 
 # Refreshing leaves earlier tokens valid, as with the hosted service's signed ones: two clients may
@@ -58,7 +61,9 @@ class Sandbox:
     timeout_seconds: int | None = None
     expires_at: datetime | None = None
     tokens: deque[Token] = field(default_factory=lambda: deque(maxlen=_MAX_TOKENS))
-    background: dict[str, Process] = field(default_factory=dict)
+    background: dict[str, BackgroundProcess] = field(default_factory=dict)
+    python: SessionSlot = field(default_factory=SessionSlot)
+    counters: Counters = field(default_factory=Counters)
     lingering: deque[Process] = field(default_factory=deque)
     memory_kills: Callable[[], int] = field(default=lambda: 0)
     known_memory_kills: int = 0
@@ -84,7 +89,7 @@ class Sandbox:
         if len(self.lingering) > _MAX_LINGERING:
             self.lingering.popleft().release()
 
-    def remember(self, process_id: str, process: Process) -> None:
+    def remember(self, process_id: str, process: BackgroundProcess) -> None:
         """Keep a background command's record; the oldest that ended makes room."""
         self.background[process_id] = process
         if len(self.background) > _MAX_BACKGROUND:
@@ -219,7 +224,9 @@ class Sandboxes:
             sandbox.timer.cancel()
         sandbox.keeper.close()
         sandbox.files.close()
-        for process in (*sandbox.background.values(), *sandbox.lingering):
+        for record in sandbox.background.values():
+            record.release()
+        for process in sandbox.lingering:
             process.release()
         try:
             await sandbox.keeper.gone.wait()

@@ -14,14 +14,14 @@ from typing import Any
 import uvloop
 from uvicorn.config import Config
 
-from glovebox_local.sandbox import recipe, runtime, seccomp
+from glovebox_local.sandbox import recipe, runtime, seccomp, sockets
 from glovebox_local.sandbox.agent import Agent
-from glovebox_local.sandbox.agent_commands import CommandRoutes
 from glovebox_local.sandbox.control import ControlPlane
 from glovebox_local.sandbox.images import Images
 from glovebox_local.sandbox.isolation import Isolation, Level, reach
 from glovebox_local.sandbox.keepers import Keepers
 from glovebox_local.sandbox.listeners import Listeners
+from glovebox_local.sandbox.programs import Programs
 from glovebox_local.sandbox.sandboxes import Sandboxes
 from glovebox_local.sandbox.settings import MIB, SandboxSettings
 from glovebox_local.sandbox.spawner.plan import Plan
@@ -75,7 +75,7 @@ class SandboxService:
         )
         keepers.open()
         agent = Agent(self._settings, self._null_fd)
-        listeners = Listeners(_protocol(agent), self._settings.host)
+        listeners = Listeners(_protocol(agent, ws=sockets.protocol), self._settings.host)
         agent.attach(listeners)
         sandboxes = Sandboxes(
             self._settings, keepers, listeners, self._uid_base, self._memory_kills
@@ -106,8 +106,8 @@ class SandboxService:
         image = next(iter(self._images.all()))
         sandbox = await sandboxes.create(image, network=False, env={}, timeout_seconds=None)
         try:
-            commands = CommandRoutes(self._settings, self._null_fd)
-            process, code = await commands.run(
+            programs = Programs(self._settings, self._null_fd)
+            process, code = await programs.run(
                 sandbox, ["python", "-c", _PROBE], recipe.HOME, {}, _PROBE_SECONDS
             )
         finally:
@@ -163,11 +163,13 @@ def run(settings: SandboxSettings, required: Level = "no-cgroup") -> int:
     return uvloop.run(service.run())
 
 
-def _protocol(application: Any) -> Config:
+def _protocol(application: Any, ws: Any = None) -> Config:
     config = Config(
         application,
         http="httptools",
-        ws="none",
+        ws=ws or "none",
+        ws_max_size=sockets.MAX_MESSAGE_BYTES,
+        ws_per_message_deflate=False,  # loopback is faster than any compression
         lifespan="off",
         log_config=None,
         access_log=False,
