@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -23,7 +24,9 @@ from glovebox_local.sandbox.programs import Programs, gone
 from glovebox_local.sandbox.relay import relayed
 from glovebox_local.sandbox.sandboxes import Sandbox
 from glovebox_local.sandbox.sessions import Cell, PythonSessions
-from glovebox_local.sandbox.sockets import Socket, first
+from glovebox_local.sandbox.sockets import Socket, SocketClosed
+
+logger = logging.getLogger(__name__)
 
 SocketHandler = Callable[[Request, Socket, Sandbox], Awaitable[None]]
 _Run = Callable[[Socket, Sandbox, dict[str, Any]], Awaitable[dict[str, Any]]]
@@ -49,10 +52,7 @@ class StreamRoutes:
 
     def _serve(self, run: _Run) -> SocketHandler:
         async def serve(_: Request, socket: Socket, sandbox: Sandbox) -> None:
-            while True:
-                message = await socket.receive()
-                running = asyncio.create_task(_answer(run, socket, sandbox, message))
-                await first(running, asyncio.create_task(_heed(socket, running)))
+            await _Conversation(run, socket, sandbox).hold()
 
         return serve
 
@@ -131,26 +131,57 @@ async def _leave(sandbox: Sandbox, process: Process, session: int | None) -> Non
     process.release()
 
 
-async def _answer(run: _Run, socket: Socket, sandbox: Sandbox, message: dict[str, Any]) -> None:
-    """Run what a message asks for; whatever comes of it, the last word is ``complete``."""
-    try:
-        result = await run(socket, sandbox, message)
-    except ApiError as error:
-        await socket.fail(error.code, error.message)
-        result = {"exit_code": _KILLED} if error.code == "EXECUTION_TIMEOUT" else {}
-    if result:
-        await socket.send("result", **result, timestamp=now())
-    await socket.send("complete", success=result.get("exit_code") == 0, timestamp=now())
+class _Conversation:
+    """One connection: what it asks for runs one after the other, and ends with it."""
 
+    def __init__(self, run: _Run, socket: Socket, sandbox: Sandbox) -> None:
+        self._run = run
+        self._socket = socket
+        self._sandbox = sandbox
+        self._busy = False
+        self._running: asyncio.Task[None] | None = None
 
-async def _heed(socket: Socket, running: asyncio.Task[None]) -> None:
-    """Listen while something runs: to notice that the client goes, or wants it to end."""
-    while True:
-        message = await socket.receive()
-        if message.get("type") in _STOPS:
-            running.cancel()
-            await asyncio.wait((running,))
-            await socket.fail("EXECUTION_CANCELLED", "it was killed as you asked")
-            await socket.send("complete", success=False, timestamp=now())
-            return
-        await socket.fail("BUSY", "one thing at a time: what runs is not over yet")
+    async def hold(self) -> None:
+        """Listen all the time, so that a client that goes is noticed at once."""
+        try:
+            while True:
+                message = await self._socket.receive()
+                if not self._busy:
+                    self._busy = True
+                    self._running = asyncio.create_task(self._answer(message))
+                elif message.get("type") in _STOPS:
+                    await self._end_it()
+                    await self._socket.fail("EXECUTION_CANCELLED", "it was killed as you asked")
+                    await self._complete(success=False)
+                else:
+                    await self._socket.fail("BUSY", "one thing at a time: what runs is not over")
+        finally:
+            await self._end_it()
+
+    async def _end_it(self) -> None:
+        if self._running is not None:
+            self._running.cancel()
+            await asyncio.wait((self._running,))
+
+    async def _answer(self, message: dict[str, Any]) -> None:
+        """Run what a message asks for; whatever comes of it, the last word is ``complete``."""
+        result: dict[str, Any] = {}
+        try:
+            result = await self._run(self._socket, self._sandbox, message)
+        except ApiError as error:
+            await self._socket.fail(error.code, error.message)
+            if error.code == "EXECUTION_TIMEOUT":
+                result = {"exit_code": _KILLED}
+        except SocketClosed:
+            return  # the listener hears it too
+        except Exception:
+            logger.exception("a stream failed")
+            await self._socket.fail("INTERNAL_ERROR", "the service failed")
+        if result:
+            await self._socket.send("result", **result, timestamp=now())
+        await self._complete(success=result.get("exit_code") == 0)
+
+    async def _complete(self, *, success: bool) -> None:
+        # Before it is said: the client may ask for the next thing as soon as it hears it.
+        self._busy = False
+        await self._socket.send("complete", success=success, timestamp=now())

@@ -45,7 +45,7 @@ class TerminalRoutes:
             session = process_table.inner_pid(process.host_pid)
             await first(
                 asyncio.create_task(_listen(socket, keyboard)),
-                asyncio.create_task(_show(socket, relay, screen, process)),
+                asyncio.create_task(_show(socket, relay, process)),
             )
         finally:
             # All that the shell started and nobody detached ends with the terminal.
@@ -69,11 +69,10 @@ async def _listen(socket: Socket, keyboard: Keyboard) -> None:
                 await socket.fail("INVALID_REQUEST", "a message is of type input or resize")
 
 
-async def _show(socket: Socket, relay: Relay, screen: Stream, process: Process) -> None:
+async def _show(socket: Socket, relay: Relay, process: Process) -> None:
     carrying = asyncio.create_task(relay.run())
     try:
         status = await process.outcome()
-        screen.empty()
         relay.finish()
         await carrying
         await socket.send("exit", code=exit_code(status) if status >= 0 else None)

@@ -41,9 +41,15 @@ class Stream:
         loop.add_reader(fd, self._read_some)
 
     def follow(self, wake: Callable[[], None] | None) -> None:
-        """From now on ``take`` gets what comes, and ``wake`` is told of it; None ends that."""
+        """From now on ``take`` gets what comes, and ``wake`` is told of it; None ends that.
+
+        What came before that and was not looked at is the first that it gets.
+        """
         self._wake = wake
         self._resume()
+        if wake is not None:
+            self._behind += self.kept.take()
+            wake()
 
     def take(self) -> bytes:
         """What came since the last time, for a follower."""

@@ -45,6 +45,8 @@ class Relay:
 
     def finish(self) -> None:
         """Nothing more is to come than what the streams hold."""
+        for stream in self._streams.values():
+            stream.empty()
         self._last = True
         self._news.set()
 

@@ -246,8 +246,9 @@ class PythonSessions:
             async with following(process) if following else contextlib.nullcontext():
                 async with asyncio.timeout(max(deadline - began, 0.001)):
                     answer = await session.run(cell, sandbox.env)
-                process.stdout.empty()
-                process.stderr.empty()
+            # All that was printed before the answer is in the pipes by now.
+            process.stdout.empty()
+            process.stderr.empty()
         except SessionEnded as end:
             return _lost(session, end.status, time.monotonic() - began)
         except TimeoutError as error:

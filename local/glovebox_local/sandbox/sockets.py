@@ -21,9 +21,9 @@ PIECE_CHARACTERS = 32 * 1024
 
 def protocol(**given: Any) -> asyncio.Protocol:
     """The protocol that takes over a connection which asks to be a WebSocket."""
-    from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+    from glovebox_local.sandbox.socket_protocol import SocketProtocol
 
-    return WebSocketsSansIOProtocol(**given)
+    return SocketProtocol(**given)
 
 
 class SocketClosed(Exception):
