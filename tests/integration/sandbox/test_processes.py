@@ -46,7 +46,7 @@ def ended(box: Box, process_id: str) -> dict[str, Any]:
 
 
 def alive(box: Box, pattern: str) -> bool:
-    return box.command(f"pgrep -f '[{pattern[0]}]{pattern[1:]}'").body["exit_code"] == 0
+    return bool(box.command(f"pgrep -f '[{pattern[0]}]{pattern[1:]}'").body["exit_code"] == 0)
 
 
 def test_background_code_runs_ends_and_shows_what_it_printed(box: Box) -> None:
