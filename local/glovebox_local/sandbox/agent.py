@@ -91,6 +91,7 @@ class Agent:
             **WatchRoutes().routes,
         }
         self._paths = {path for _, path in (*self._open_routes, *self._routes)}
+        self._names = {key: " ".join(key) for key in (*self._open_routes, *self._routes)}
 
     def attach(self, listeners: Listeners) -> None:
         """Say who knows which port is whose (they need this application first)."""
@@ -131,7 +132,7 @@ class Agent:
             _admit(request, sandbox)
             handler = self._routes.get(key)
         if handler is not None:
-            return f"{request.method} {request.path}", handler
+            return self._names[key], handler
         for place, segment in enumerate(parts := request.path.split("/")):
             pattern = "/".join([*parts[:place], "{}", *parts[place + 1 :]])
             if segment and (handler := self._routes.get((request.method, pattern))):

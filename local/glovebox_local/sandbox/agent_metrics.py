@@ -55,8 +55,8 @@ class MetricsRoutes:
                 "requests_total": counters.requests,
                 "errors_total": counters.errors,
                 "avg_duration_ms": {
-                    route: round(1000 * seconds / counters.requests[route], 3)
-                    for route, seconds in counters.seconds.items()
+                    name: round(1000 * route.seconds / route.requests, 3)
+                    for name, route in counters.routes.items()
                 },
                 "timestamp": now(),
             }

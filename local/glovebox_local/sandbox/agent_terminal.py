@@ -75,7 +75,8 @@ async def _show(socket: Socket, relay: Relay, process: Process) -> None:
         status = await process.outcome()
         relay.finish()
         await carrying
-        await socket.send("exit", code=exit_code(status) if status >= 0 else None)
+        # A shell whose sandbox ended has no exit code; none that could pass for success.
+        await socket.send("exit", code=exit_code(status) if status >= 0 else -1)
     finally:
         carrying.cancel()
         await asyncio.gather(carrying, return_exceptions=True)

@@ -7,22 +7,41 @@ from dataclasses import dataclass, field
 
 
 @dataclass(slots=True)
+class Route:
+    """The answers of one route: their number, errors among them, and seconds in all."""
+
+    requests: int = 0
+    errors: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(slots=True)
 class Counters:
-    """Per route ("GET /env"): requests, errors, and seconds in all."""
+    """One agent's answers by route ("GET /env"), and its open WebSockets."""
 
     started: float = field(default_factory=time.monotonic)
-    requests: dict[str, int] = field(default_factory=dict)
-    errors: dict[str, int] = field(default_factory=dict)
-    seconds: dict[str, float] = field(default_factory=dict)
+    routes: dict[str, Route] = field(default_factory=dict)
     sockets: int = 0
-    """WebSockets that are open."""
 
-    def count(self, route: str, status: int, seconds: float) -> None:
-        """One more answer. ``route`` is one of ours, so that their number is bounded."""
-        self.requests[route] = self.requests.get(route, 0) + 1
-        self.seconds[route] = self.seconds.get(route, 0.0) + seconds
+    def count(self, name: str, status: int, seconds: float) -> None:
+        """One more answer. ``name`` is a route of ours, so that their number is bounded."""
+        route = self.routes.get(name)
+        if route is None:
+            route = self.routes[name] = Route()
+        route.requests += 1
+        route.seconds += seconds
         if status >= 400:
-            self.errors[route] = self.errors.get(route, 0) + 1
+            route.errors += 1
+
+    @property
+    def requests(self) -> dict[str, int]:
+        """How often each route was asked."""
+        return {name: route.requests for name, route in self.routes.items()}
+
+    @property
+    def errors(self) -> dict[str, int]:
+        """How often each route answered with an error, if it ever did."""
+        return {name: route.errors for name, route in self.routes.items() if route.errors}
 
     @property
     def uptime_seconds(self) -> float:

@@ -35,7 +35,7 @@ class Stream:
         """Done once every writer has closed the stream, or we gave it up."""
         self._loop = loop
         self._wake: Callable[[], None] | None = None
-        self._behind = bytearray()
+        self._behind = b""
         self._paused = False
         os.set_blocking(fd, False)
         loop.add_reader(fd, self._read_some)
@@ -53,8 +53,7 @@ class Stream:
 
     def take(self) -> bytes:
         """What came since the last time, for a follower."""
-        taken = bytes(self._behind)
-        self._behind.clear()
+        taken, self._behind = self._behind, b""
         self._resume()
         return taken
 

@@ -14,7 +14,7 @@ from tests.integration.sandbox.client import API_KEY, SMALL, Box, Client
 with warnings.catch_warnings():
     # The SDK imports a name that websockets calls deprecated; neither is ours to mend.
     warnings.simplefilter("ignore", DeprecationWarning)
-    import hopx_ai  # noqa: F401
+    import hopx_ai
     import hopx_ai._async_terminal  # noqa: F401 - loaded late by the asynchronous client
 
 
