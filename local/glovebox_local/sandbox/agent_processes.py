@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import Awaitable, Callable, Iterator
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 
 from glovebox_local.sandbox import process_table
 from glovebox_local.sandbox.background import BackgroundProcess
@@ -14,6 +14,7 @@ from glovebox_local.sandbox.envelopes import now
 from glovebox_local.sandbox.http import ApiError, Reply, Request, reply_json
 from glovebox_local.sandbox.sandboxes import Sandbox
 
+_T = TypeVar("_T")
 Handler = Callable[[Request, Sandbox], Awaitable[Reply]]
 
 _KILL_SECONDS = 5.0
@@ -46,8 +47,7 @@ class ProcessRoutes:
         Two of the SDK's methods ask this: the one that lists the system's processes, and the
         asynchronous one that lists background processes. Both find what they look for.
         """
-        with proc_of(sandbox) as proc:
-            entries = await asyncio.to_thread(process_table.read, proc, commands=True)
+        entries = await in_proc(sandbox, process_table.read, commands=True)
         records = list(sandbox.background.values())
         running = {record.session: record for record in records if record.running}
         listed = []
@@ -82,20 +82,27 @@ class ProcessRoutes:
         return _killed(record, "killed")
 
 
-@contextlib.contextmanager
-def proc_of(sandbox: Sandbox) -> Iterator[int]:
-    """The sandbox's own /proc, as a descriptor."""
+async def in_proc(sandbox: Sandbox, act: Callable[..., _T], *given: Any, **named: Any) -> _T:
+    """Call this in a thread, with the sandbox's own /proc (a descriptor) as first argument.
+
+    The thread owns the descriptor and always runs to its end, for nobody may close it under the
+    thread: its number could by then be another sandbox's /proc.
+    """
     descriptor = sandbox.files.open_system("proc", os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
+
+    def run() -> _T:
+        try:
+            return act(descriptor, *given, **named)
+        finally:
+            os.close(descriptor)
+
+    return await asyncio.shield(asyncio.get_running_loop().run_in_executor(None, run))
 
 
 async def kill_session(sandbox: Sandbox, session: int) -> None:
     """Kill all that a program started and that did not leave its session."""
-    with contextlib.suppress(ApiError), proc_of(sandbox) as proc:
-        await asyncio.to_thread(process_table.kill_session, proc, session)
+    with contextlib.suppress(ApiError):
+        await in_proc(sandbox, process_table.kill_session, session)
 
 
 async def _kill_number(pid: int, sandbox: Sandbox) -> Reply:
@@ -103,9 +110,7 @@ async def _kill_number(pid: int, sandbox: Sandbox) -> Reply:
     if pid == process_table.FIRST_PID:
         message = "that process keeps the sandbox: delete the sandbox instead"
         raise ApiError(400, "INVALID_REQUEST", message)
-    with proc_of(sandbox) as proc:
-        found = await asyncio.to_thread(process_table.kill, proc, pid)
-    if not found:
+    if not await in_proc(sandbox, process_table.kill, pid):
         raise _unknown(str(pid))
     return reply_json(
         {"success": True, "process_id": str(pid), "status": "killed", "message": "killed"}

@@ -27,6 +27,9 @@ _OTHER_NAMES = {"python3": "python", "py": "python", "js": "javascript", "node":
     "sh": "bash",
     "shell": "bash",
 }
+MAX_CODE_BYTES = 4 * 1024 * 1024
+"""Code is held in the service's memory while it runs; data belongs in files."""
+
 _SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 
 
@@ -67,10 +70,12 @@ def language_of(body: dict[str, Any]) -> str:
 
 
 def code_of(body: dict[str, Any]) -> str:
-    """``code``. Raises ``ApiError`` 400."""
+    """``code``. Raises ``ApiError`` 400, and 413 for more than ``MAX_CODE_BYTES``."""
     code = checks.text(body, "code")
     if not code.strip():
         raise checks.invalid("code is empty")
+    if len(code.encode()) > MAX_CODE_BYTES:
+        raise ApiError(413, "CODE_TOO_LONG", f"code exceeds {MAX_CODE_BYTES} bytes")
     return code
 
 

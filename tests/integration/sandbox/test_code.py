@@ -239,6 +239,12 @@ def test_code_may_be_long_and_of_any_text(box: Box) -> None:
     assert run(box, f"len({text!r})")["result"] == str(len(text))
 
 
+@pytest.mark.parametrize("language", ["python", "bash"])
+def test_code_that_is_too_long_is_refused(shared: Box, language: str) -> None:
+    answer = execute(shared, "#" * 5_000_000, language=language)
+    assert (answer.status, answer.body["code"]) == (413, "CODE_TOO_LONG")
+
+
 def test_calls_at_the_same_time_take_turns_in_one_session(box: Box) -> None:
     run(box, "x = 0")
     with ThreadPoolExecutor(8) as threads:
