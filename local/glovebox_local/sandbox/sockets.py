@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from typing import Any
 
 from glovebox_local.sandbox.envelopes import now
@@ -14,6 +15,11 @@ from glovebox_local.sandbox.http import Receive, Reply, Send
 
 MAX_MESSAGE_BYTES = 1024 * 1024
 """The largest message taken; the vendor's clients take no larger one either."""
+
+# The vendor's JavaScript client listens for one message at a time and misses those that arrive
+# together, the last word among them, for which it then waits for ever. Small messages are therefore
+# kept apart; what a program prints meanwhile goes in one.
+_APART_SECONDS = 0.004
 
 PIECE_CHARACTERS = 32 * 1024
 """Text in one message of ours: JSON may write twelve bytes for a character."""
@@ -36,6 +42,7 @@ class Socket:
     def __init__(self, receive: Receive, send: Send) -> None:
         self._receive = receive
         self._send = send
+        self._sent = 0.0
 
     async def accept(self) -> None:
         """Complete the handshake."""
@@ -58,13 +65,23 @@ class Socket:
 
     async def send(self, kind: str, **values: Any) -> None:
         """One message; waits while the client is behind."""
+        early = self._sent + _APART_SECONDS - time.monotonic()
+        if early > 0:
+            await asyncio.sleep(early)
+        await self._send_now(kind, values)
+
+    async def _send_now(self, kind: str, values: dict[str, Any]) -> None:
         await self._put({"type": "websocket.send", "text": json.dumps({"type": kind, **values})})
+        self._sent = time.monotonic()
 
     async def text(self, kind: str, text: str) -> None:
         """Text of any length, in as many messages as it takes."""
-        for start in range(0, len(text), PIECE_CHARACTERS):
+        if len(text) <= PIECE_CHARACTERS:
+            await self.send(kind, data=text, timestamp=now())
+            return
+        for start in range(0, len(text), PIECE_CHARACTERS):  # a flood: it cannot wait
             piece = text[start : start + PIECE_CHARACTERS]
-            await self.send(kind, data=piece, timestamp=now())
+            await self._send_now(kind, {"data": piece, "timestamp": now()})
 
     async def fail(self, code: str, text: str) -> None:
         """Say that something is wrong."""
