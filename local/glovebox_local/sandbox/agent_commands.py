@@ -89,7 +89,8 @@ class CommandRoutes:
 
     async def _replace_env(self, request: Request, sandbox: Sandbox) -> Reply:
         body = await request.json(self._settings.max_body_bytes)
-        sandbox.env = checks.variables(body, "env_vars")
+        kept = sandbox.env if checks.flag(body, "merge", False) else {}
+        sandbox.env = checks.variables({"env_vars": kept | _variables(body)}, "env_vars")
         return _environment(sandbox)
 
     async def _merge_env(self, request: Request, sandbox: Sandbox) -> Reply:

@@ -31,7 +31,9 @@ class WatchRoutes:
             except ApiError as error:
                 await socket.fail(error.code, error.message)
         try:
-            await socket.send("watching", path=path, timestamp=now())
+            # Only for who asks: the SDK hands every message to its caller as a change.
+            if message.get("ack") is True:
+                await socket.send("watching", path=path, timestamp=now())
             await first(
                 asyncio.create_task(_listen(socket)),
                 asyncio.create_task(_report(socket, watch, sandbox.files.absolute(path))),

@@ -170,3 +170,11 @@ def test_errors_have_the_flat_envelope(shared: Box) -> None:
     body = shared.file("read", "/workspace/missing").body
     assert set(body) == {"error", "code", "request_id", "timestamp", "details", "path"}
     assert (body["path"], body["details"]) == ("/workspace/missing", {"path": "/workspace/missing"})
+
+
+def test_put_replaces_variables_unless_it_is_told_to_merge(box: Box) -> None:
+    box.ask("PUT", "/env", {"env_vars": {"A": "1"}})
+    merged = box.ask("PUT", "/env", {"env_vars": {"B": "2"}, "merge": True})
+    assert merged.body["env_vars"] == {"A": "1", "B": "2"}
+    assert box.ask("PUT", "/env", {"env_vars": {"C": "3"}}).body["env_vars"] == {"C": "3"}
+    assert box.ask("PUT", "/env", {"env_vars": {}, "merge": "yes"}).status == 400

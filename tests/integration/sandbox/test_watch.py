@@ -13,7 +13,7 @@ from tests.integration.sandbox.conversation import Conversation, conversation
 
 
 def watch(talk: Conversation, path: str) -> dict[str, Any]:
-    talk.say(action="watch", path=path)
+    talk.say(action="watch", path=path, ack=True)
     return talk.hear()
 
 
