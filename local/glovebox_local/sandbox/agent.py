@@ -53,6 +53,7 @@ _FEATURES = {
 # Each is a connection, and most are a process too.
 _MAX_SOCKETS = 64
 _OTHER = "other"
+_MAX_SEGMENTS = 5
 
 Handler = Callable[[Request, Sandbox], Awaitable[Reply]]
 SocketHandler = Callable[[Request, Socket, Sandbox], Awaitable[None]]
@@ -133,7 +134,7 @@ class Agent:
             handler = self._routes.get(key)
         if handler is not None:
             return self._names[key], handler
-        for place, segment in enumerate(parts := request.path.split("/")):
+        for place, segment in enumerate(parts := request.path.split("/", _MAX_SEGMENTS)):
             pattern = "/".join([*parts[:place], "{}", *parts[place + 1 :]])
             if segment and (handler := self._routes.get((request.method, pattern))):
                 request.segment = segment

@@ -9,7 +9,6 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from glovebox_local.sandbox import process_table
-from glovebox_local.sandbox.agent_processes import in_proc
 from glovebox_local.sandbox.envelopes import now
 from glovebox_local.sandbox.http import Reply, Request, reply_json
 from glovebox_local.sandbox.sandboxes import Sandbox
@@ -88,9 +87,9 @@ class MetricsRoutes:
 
     async def _use(self, sandbox: Sandbox) -> dict[str, Any]:
         began = time.monotonic()
-        before = await in_proc(sandbox, process_table.read)
+        before = await process_table.look(sandbox.files, process_table.read)
         await asyncio.sleep(_SAMPLE_SECONDS)
-        after = await in_proc(sandbox, process_table.read)
+        after = await process_table.look(sandbox.files, process_table.read)
         elapsed = time.monotonic() - began
         earlier = {entry.pid: entry.processor_seconds for entry in before}
         used = sum(entry.processor_seconds - earlier.get(entry.pid, 0.0) for entry in after)

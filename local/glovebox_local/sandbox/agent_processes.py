@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import Any
 
 from glovebox_local.sandbox import process_table
 from glovebox_local.sandbox.background import BackgroundProcess
@@ -14,7 +13,6 @@ from glovebox_local.sandbox.envelopes import now
 from glovebox_local.sandbox.http import ApiError, Reply, Request, reply_json
 from glovebox_local.sandbox.sandboxes import Sandbox
 
-_T = TypeVar("_T")
 Handler = Callable[[Request, Sandbox], Awaitable[Reply]]
 
 _KILL_SECONDS = 5.0
@@ -47,7 +45,7 @@ class ProcessRoutes:
         Two of the SDK's methods ask this: the one that lists the system's processes, and the
         asynchronous one that lists background processes. Both find what they look for.
         """
-        entries = await in_proc(sandbox, process_table.read, commands=True)
+        entries = await process_table.look(sandbox.files, process_table.read, commands=True)
         records = list(sandbox.background.values())
         running = {record.session: record for record in records if record.running}
         listed = []
@@ -72,8 +70,7 @@ class ProcessRoutes:
             return _killed(record, "it had ended already")
         record.killed = True
         record.process.kill()
-        if record.session is not None:
-            await kill_session(sandbox, record.session)
+        await process_table.end_session(sandbox.files, record.session)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_KILL_SECONDS):
                 await record.process.outcome()
@@ -82,35 +79,12 @@ class ProcessRoutes:
         return _killed(record, "killed")
 
 
-async def in_proc(sandbox: Sandbox, act: Callable[..., _T], *given: Any, **named: Any) -> _T:
-    """Call this in a thread, with the sandbox's own /proc (a descriptor) as first argument.
-
-    The thread owns the descriptor and always runs to its end, for nobody may close it under the
-    thread: its number could by then be another sandbox's /proc.
-    """
-    descriptor = sandbox.files.open_system("proc", os.O_RDONLY | os.O_DIRECTORY)
-
-    def run() -> _T:
-        try:
-            return act(descriptor, *given, **named)
-        finally:
-            os.close(descriptor)
-
-    return await asyncio.shield(asyncio.get_running_loop().run_in_executor(None, run))
-
-
-async def kill_session(sandbox: Sandbox, session: int) -> None:
-    """Kill all that a program started and that did not leave its session."""
-    with contextlib.suppress(ApiError):
-        await in_proc(sandbox, process_table.kill_session, session)
-
-
 async def _kill_number(pid: int, sandbox: Sandbox) -> Reply:
     """Kill by the number that ``GET /processes`` shows: one process of this sandbox."""
     if pid == process_table.FIRST_PID:
         message = "that process keeps the sandbox: delete the sandbox instead"
         raise ApiError(400, "INVALID_REQUEST", message)
-    if not await in_proc(sandbox, process_table.kill, pid):
+    if not await process_table.look(sandbox.files, process_table.kill, pid):
         raise _unknown(str(pid))
     return reply_json(
         {"success": True, "process_id": str(pid), "status": "killed", "message": "killed"}

@@ -15,7 +15,6 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from glovebox_local.sandbox import checks, process_table, recipe
-from glovebox_local.sandbox.agent_processes import kill_session
 from glovebox_local.sandbox.envelopes import now
 from glovebox_local.sandbox.http import ApiError, Request
 from glovebox_local.sandbox.languages import Program, code_of, explained, language_of, program_for
@@ -122,12 +121,11 @@ class StreamRoutes:
 
 async def _leave(sandbox: Sandbox, process: Process, session: int | None) -> None:
     """Leave nothing running that the client did not see to its end."""
-    if not process.running:
+    if not process.running and not process.timed_out:
         sandbox.linger(process)
         return
     process.kill()
-    if session is not None:
-        await kill_session(sandbox, session)
+    await process_table.end_session(sandbox.files, session)
     process.release()
 
 

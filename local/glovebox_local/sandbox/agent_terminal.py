@@ -6,7 +6,6 @@ import asyncio
 import os
 
 from glovebox_local.sandbox import process_table, recipe
-from glovebox_local.sandbox.agent_processes import kill_session
 from glovebox_local.sandbox.http import Request
 from glovebox_local.sandbox.processes import Process, Stream, exit_code
 from glovebox_local.sandbox.programs import Programs
@@ -34,6 +33,7 @@ class TerminalRoutes:
         keyboard.resize(_number(request, "cols", _COLUMNS), _number(request, "rows", _ROWS))
         screen = Stream(ours, 0, asyncio.get_running_loop())
         relay = Relay(socket, {"output": screen})
+        process: Process | None = None
         session: int | None = None
         try:
             try:
@@ -51,9 +51,9 @@ class TerminalRoutes:
             # All that the shell started and nobody detached ends with the terminal.
             keyboard.close()
             screen.close()
-            if session is not None:
+            if process is not None:
                 process.kill()
-                await kill_session(sandbox, session)
+            await process_table.end_session(sandbox.files, session)
 
 
 async def _listen(socket: Socket, keyboard: Keyboard) -> None:

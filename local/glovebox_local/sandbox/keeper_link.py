@@ -6,6 +6,7 @@ import _socket
 import asyncio
 import contextlib
 import os
+import signal
 from collections.abc import Callable
 
 from glovebox_local.sandbox import wire
@@ -41,6 +42,7 @@ class Keeper:
         self._made: asyncio.Future[int] = loop.create_future()
         self._starting: dict[int, asyncio.Future[int]] = {}
         self._exits: dict[int, ExitReport] = {}
+        self._unwanted: set[int] = set()  # being started for somebody who has gone
         self._next_tag = 0
         self._open = True
         end.setblocking(False)
@@ -84,6 +86,13 @@ class Keeper:
         try:
             self._send(("start", tag, argv, environment, directory), standard)
             return tag, await started
+        except asyncio.CancelledError:
+            self._exits.pop(tag, None)
+            if started.done() and not started.cancelled():
+                self.signal(tag, int(signal.SIGKILL))
+            else:
+                self._unwanted.add(tag)
+            raise
         except BaseException:
             self._exits.pop(tag, None)
             raise
@@ -136,6 +145,9 @@ class Keeper:
             case ("unstarted", int(tag), str(step), int(number)) if tag in self._starting:
                 if not self._starting[tag].done():
                     self._starting[tag].set_exception(NotStartedError(step, number))
+            case ("started" | "unstarted", int(tag), *_) if tag in self._unwanted:
+                self._unwanted.discard(tag)
+                self.signal(tag, int(signal.SIGKILL))
             case ("exited", int(tag), int(status)) if tag in self._exits:
                 self._exits.pop(tag)(status)
             case ("died",):

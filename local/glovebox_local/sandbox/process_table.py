@@ -1,18 +1,24 @@
 """The processes of a sandbox as the sandbox itself sees them, read and ended from outside.
 
 All of it goes through the sandbox's own /proc: another sandbox's processes, and the host's, are not
-in it. Reading costs a few files a process, so callers do it in a thread.
+in it. Reading costs a few files a process, so it is done in a thread (``look``).
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
+
+from glovebox_local.sandbox.files import SandboxFiles
+from glovebox_local.sandbox.http import ApiError
+
+_T = TypeVar("_T")
 
 _MAX_LISTED = 4096
 _MAX_COMMAND_BYTES = 4096
@@ -60,6 +66,30 @@ class Entry:
             "memory_mb": round(self.memory_bytes / 1024 / 1024, 1),
             "command": self.command or self.name,
         }
+
+
+async def look(files: SandboxFiles, act: Callable[..., _T], *given: Any, **named: Any) -> _T:
+    """Call this in a thread, with the sandbox's own /proc (a descriptor) as first argument.
+
+    The thread owns the descriptor and always runs to its end, for nobody may close it under the
+    thread: its number could by then be another sandbox's /proc.
+    """
+    descriptor = files.open_system("proc", os.O_RDONLY | os.O_DIRECTORY)
+
+    def run() -> _T:
+        try:
+            return act(descriptor, *given, **named)
+        finally:
+            os.close(descriptor)
+
+    return await asyncio.shield(asyncio.get_running_loop().run_in_executor(None, run))
+
+
+async def end_session(files: SandboxFiles, session: int | None) -> None:
+    """Kill all that a program started and that did not leave its session."""
+    if session is not None:
+        with contextlib.suppress(ApiError):  # the sandbox is gone, and all of it
+            await look(files, kill_session, session)
 
 
 def read(proc_fd: int, *, commands: bool = False) -> list[Entry]:

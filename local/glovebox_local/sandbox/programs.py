@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
+from functools import partial
 
 from glovebox_local.sandbox import process_table, recipe, wire
 from glovebox_local.sandbox.background import BackgroundProcess
@@ -35,6 +37,7 @@ class Programs:
     def __init__(self, settings: SandboxSettings, null_fd: int) -> None:
         self._settings = settings
         self._null_fd = null_fd
+        self._clearing: set[asyncio.Task[None]] = set()
 
     async def start(
         self,
@@ -116,8 +119,6 @@ class Programs:
                 input_fd=input_fd,
                 output_bytes=min(self._settings.output_bytes, _BACKGROUND_BYTES),
             )
-        if limit is not None:
-            process.kill_after(limit)
         record = BackgroundProcess(
             process,
             kind=kind,
@@ -127,7 +128,17 @@ class Programs:
             session=process_table.inner_pid(process.host_pid),
         )
         sandbox.remember(record.id, record)
+        if limit is not None:
+            process.kill_after(limit)
+            process.on_end(partial(self._clear, sandbox, record))
         return record
+
+    def _clear(self, sandbox: Sandbox, record: BackgroundProcess) -> None:
+        """What it started ends with a program that was killed at its time."""
+        if record.process.timed_out:
+            task = asyncio.create_task(process_table.end_session(sandbox.files, record.session))
+            self._clearing.add(task)
+            task.add_done_callback(self._clearing.discard)
 
 
 def timeout(limit: float, process: Process) -> ApiError:

@@ -153,7 +153,7 @@ def _plain(key: str, content: Any) -> Any:
         return base64.b64encode(content).decode()
     if key in ("json", "dataframe"):
         try:
-            plain = json.loads(json.dumps(content))
+            plain = json.loads(json.dumps(content, allow_nan=False))
         except (TypeError, ValueError):
             return None
         return plain if isinstance(plain, dict) else {"value": plain}

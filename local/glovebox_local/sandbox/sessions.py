@@ -19,7 +19,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from glovebox_local.sandbox import recipe
+from glovebox_local.sandbox import process_table, recipe
+from glovebox_local.sandbox.files import SandboxFiles
 from glovebox_local.sandbox.http import ApiError
 from glovebox_local.sandbox.output import HeadAndTail
 from glovebox_local.sandbox.processes import Process, exit_code
@@ -81,6 +82,7 @@ class PythonSession:
         self.started_at = datetime.now(UTC)
         self.last_activity = self.started_at
         self.busy = False
+        self._number = process_table.inner_pid(process.host_pid)
         self._channel = channel
         self._env = dict(env)
         process.on_end(self._on_end)
@@ -113,6 +115,12 @@ class PythonSession:
     def kill(self) -> None:
         """End it and its process group."""
         self.process.kill()
+
+    async def clear(self, files: SandboxFiles) -> None:
+        """End it and all that it started."""
+        self.kill()
+        await process_table.end_session(files, self._number)
+        self.close()
 
     async def run(self, cell: Cell, env: dict[str, str]) -> dict[str, Any]:
         """Run a cell; ``env`` is what the sandbox's own variables are now. Its raw answer.
@@ -152,7 +160,7 @@ class PythonSession:
         size = int.from_bytes(await self._exactly(4), "big")
         if size > _MAX_REPLY_BYTES:
             raise ConnectionError
-        answer = json.loads(await self._exactly(size))
+        answer = json.loads(await self._exactly(size), parse_constant=_refuse_constant)
         # One request, one answer: another number is the code's own doing.
         if not isinstance(answer, dict) or answer.get("id") != number:
             raise ConnectionError
@@ -256,10 +264,14 @@ class PythonSessions:
         finally:
             session.busy = False
             if answer is None:  # ended, late, or given up by who asked: half a cell is no state
-                session.kill()
-                session.close()
                 sandbox.python.current = None
+                await session.clear(sandbox.files)
         return _outcome(cell, process, answer, time.monotonic() - began)
+
+
+def _refuse_constant(name: str) -> None:
+    message = f"{name} is no JSON"
+    raise ValueError(message)
 
 
 def _outcome(cell: Cell, process: Process, answer: dict[str, Any], seconds: float) -> Outcome:
@@ -270,10 +282,12 @@ def _outcome(cell: Cell, process: Process, answer: dict[str, Any], seconds: floa
         key: answer[key] for key in _RICH if isinstance(answer.get(key), str)
     } | {key: answer[key] for key in _RICH_OBJECTS if isinstance(answer.get(key), dict)}
     code = answer.get("exit_code")
+    if not isinstance(code, int) or not 0 <= code <= 255:
+        code = 1
     if answer.get("left_out"):
         process.stderr.kept.add(b"[rich output was too large and is left out]\n")
     return Outcome(
-        code if isinstance(code, int) else 1,
+        int(code),
         process.stdout.kept,
         process.stderr.kept,
         rich,

@@ -68,9 +68,10 @@ class Socket:
         early = self._sent + _APART_SECONDS - time.monotonic()
         if early > 0:
             await asyncio.sleep(early)
-        await self._send_now(kind, values)
+        await self.send_now(kind, **values)
 
-    async def _send_now(self, kind: str, values: dict[str, Any]) -> None:
+    async def send_now(self, kind: str, **values: Any) -> None:
+        """One of many messages, which cannot each wait to stand alone."""
         await self._put({"type": "websocket.send", "text": json.dumps({"type": kind, **values})})
         self._sent = time.monotonic()
 
@@ -81,7 +82,7 @@ class Socket:
             return
         for start in range(0, len(text), PIECE_CHARACTERS):  # a flood: it cannot wait
             piece = text[start : start + PIECE_CHARACTERS]
-            await self._send_now(kind, {"data": piece, "timestamp": now()})
+            await self.send_now(kind, data=piece, timestamp=now())
 
     async def fail(self, code: str, text: str) -> None:
         """Say that something is wrong."""

@@ -127,6 +127,12 @@ def test_open_figures_are_drawn_and_closed(box: Box) -> None:
     assert "png" not in run(box, "1")
 
 
+def test_what_is_no_json_to_everybody_is_not_shown_as_json(box: Box) -> None:
+    answer = run(box, "class A:\n    def _repr_json_(self): return {'x': float('nan')}\nA()")
+    assert "json" not in answer
+    assert answer["success"]
+
+
 def test_rich_output_that_is_too_large_is_left_out_and_said(box: Box) -> None:
     code = "class Big:\n    def _repr_html_(self): return 'x' * 5_000_000\nBig()"
     answer = run(box, code)
@@ -193,7 +199,8 @@ def test_code_that_ends_its_interpreter_is_a_failure_and_the_next_has_a_new_one(
 
 def test_code_over_its_time_is_killed_with_its_session_and_what_it_started(box: Box) -> None:
     run(box, "x = 1")
-    code = "import subprocess\nprint('before', flush=True)\nsubprocess.run(['sleep', '991'])"
+    code = "import subprocess\nprint('before', flush=True)\nsubprocess.Popen(['sleep', '991'],"
+    code += " process_group=0)\nsubprocess.run(['sleep', '991'])"
     answer = execute(box, code, timeout=1)
     assert (answer.status, answer.body["code"]) == (408, "EXECUTION_TIMEOUT")
     assert answer.body["details"]["stdout"] == "before\n"

@@ -176,8 +176,10 @@ def test_a_kill_works_when_the_sandbox_may_have_no_further_process(box: Box) -> 
 
 
 def test_a_background_process_is_killed_at_its_time(box: Box) -> None:
-    record = ended(box, start_code(box, "import time; time.sleep(60)", timeout=0.3))
+    line = "set -m; sleep 998 & sleep 998"
+    record = ended(box, start_code(box, line, language="bash", timeout=0.3))
     assert (record["status"], record["timed_out"]) == ("killed", True)
+    assert eventually(lambda: not alive(box, "sleep 998"))
 
 
 def test_records_are_bounded_and_the_oldest_that_ended_makes_room(box: Box) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import json
 
+import psutil
 import pytest
+from glovebox_local.sandbox.server import SandboxServerProcess
 from websockets.exceptions import InvalidStatus
 
-from tests.integration.sandbox.client import Box, Client, eventually
+from tests.integration.sandbox.client import API_KEY, SMALL, Box, Client, eventually
 from tests.integration.sandbox.conversation import conversation, text_of
 
 CODE = ("/execute/stream", "/stream", "/stream/ipython")
@@ -255,3 +257,28 @@ def test_a_killed_sandbox_ends_its_conversations(client: Client) -> None:
         talk.say(code="import time; time.sleep(60)")
         box.kill()
         assert talk.hear_the_end() == 1012
+
+
+def test_a_client_that_vanishes_at_any_moment_leaves_nothing(box: Box) -> None:
+    for delay in range(60):
+        with conversation(box, "/commands/stream") as talk:
+            talk.say(command="sleep 985", timeout=100)
+            # From before the start to well after it.
+            box.shell(f"sleep {delay / 10_000}")
+            talk.vanish()
+    assert eventually(lambda: not alive(box, 985))
+
+
+def test_a_service_that_stops_ends_its_conversations_and_leaves_nothing() -> None:
+    service = SandboxServerProcess(API_KEY, options=SMALL)
+    service.start()
+    box = Client(service.url).create()
+    members = psutil.Process(service.pid).children(recursive=True)
+    with contextlib.ExitStack() as open_ones:
+        for path in ALL:
+            talk = open_ones.enter_context(conversation(box, path))
+            talk.say(code="import time; time.sleep(60)", command="sleep 60", action="watch")
+        assert eventually(lambda: alive(box, 60))
+        members += psutil.Process(service.pid).children(recursive=True)
+        assert service.stop() == 0
+    assert not any(member.is_running() for member in members)

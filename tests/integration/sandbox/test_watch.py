@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import psutil
 import pytest
 from glovebox_local.sandbox.server import SandboxServerProcess
 
-from tests.integration.sandbox.client import Box, eventually
+from tests.integration.sandbox.client import Box, Client, eventually
 from tests.integration.sandbox.conversation import Conversation, conversation
 
 
@@ -148,3 +149,16 @@ def test_watches_leave_no_descriptor_behind(box: Box, server: SandboxServerProce
     for _ in range(5):
         use()
     assert eventually(lambda: process.num_fds() <= before)
+
+
+def test_watches_are_bounded_over_all_sandboxes(client: Client, box: Box) -> None:
+    other = client.create()
+    with contextlib.ExitStack() as open_ones:
+        for number in range(64):
+            talk = open_ones.enter_context(conversation((box, other)[number % 2], "/files/watch"))
+            assert watch(talk, "/tmp")["type"] == "watching"
+        talk = open_ones.enter_context(conversation(box, "/files/watch"))
+        assert watch(talk, "/tmp")["code"] == "TOO_MANY_WATCHES"
+    with conversation(box, "/files/watch") as talk:
+        assert eventually(lambda: watch(talk, "/tmp")["type"] == "watching")
+    other.kill()
