@@ -23,6 +23,7 @@ from typing import Any
 _MAX_REPLY_CHARACTERS = 3 * 1024 * 1024
 _MAX_RESULT_CHARACTERS = 256 * 1024
 _MAX_REMEMBERED_CELLS = 200
+_MAX_ROWS = 1000
 _COROUTINE = 0x80  # inspect.CO_COROUTINE: the code has an await at its top level
 _REPRESENTATIONS = (
     ("html", "_repr_html_"),
@@ -133,9 +134,10 @@ def _rich(value: Any) -> dict[str, Any]:
     for mime, content in bundle.items() if isinstance(bundle, dict) else ():
         if mime in _MIME_NAMES:
             found[_MIME_NAMES[mime]] = content
-    if type(value).__module__.startswith("pandas.") and hasattr(value, "columns"):
-        text = value.head(1000).to_json(orient="split", date_format="iso")
-        found["dataframe"] = json.loads(text)
+    if type(value).__name__ == "DataFrame" and type(value).__module__.startswith("pandas"):
+        with contextlib.suppress(Exception):  # what JSON cannot hold has its HTML still
+            text = value.head(_MAX_ROWS).to_json(orient="split", date_format="iso")
+            found["dataframe"] = json.loads(text)
     return {key: plain for key, content in found.items() if (plain := _plain(key, content))}
 
 

@@ -264,7 +264,8 @@ def test_a_client_that_vanishes_at_any_moment_leaves_nothing(box: Box) -> None:
         with conversation(box, "/commands/stream") as talk:
             talk.say(command="sleep 985", timeout=100)
             # From before the start to well after it.
-            box.shell(f"sleep {delay / 10_000}")
+            if delay > 30:
+                box.shell(f"sleep {delay / 10_000}")
             talk.vanish()
     assert eventually(lambda: not alive(box, 985))
 
