@@ -14,8 +14,9 @@ from glovebox_local.sandbox.languages import code_of, explained, language_of, pr
 from glovebox_local.sandbox.output import HeadAndTail
 from glovebox_local.sandbox.processes import Process
 from glovebox_local.sandbox.programs import Programs
+from glovebox_local.sandbox.python_session import Cell
 from glovebox_local.sandbox.sandboxes import Sandbox
-from glovebox_local.sandbox.sessions import Cell, Outcome, PythonSessions
+from glovebox_local.sandbox.sessions import Outcome, PythonSessions
 from glovebox_local.sandbox.settings import SandboxSettings
 
 Handler = Callable[[Request, Sandbox], Awaitable[Reply]]

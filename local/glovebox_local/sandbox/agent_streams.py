@@ -20,9 +20,10 @@ from glovebox_local.sandbox.http import ApiError, Request
 from glovebox_local.sandbox.languages import Program, code_of, explained, language_of, program_for
 from glovebox_local.sandbox.processes import Process, exit_code
 from glovebox_local.sandbox.programs import Programs, gone
+from glovebox_local.sandbox.python_session import Cell
 from glovebox_local.sandbox.relay import relayed
 from glovebox_local.sandbox.sandboxes import Sandbox
-from glovebox_local.sandbox.sessions import Cell, PythonSessions
+from glovebox_local.sandbox.sessions import PythonSessions
 from glovebox_local.sandbox.sockets import Socket, SocketClosed
 
 logger = logging.getLogger(__name__)

@@ -223,12 +223,15 @@ def test_a_fork_that_runs_on_answers_nothing_and_holds_nothing_up(box: Box) -> N
     code = """
         import os, time
         if os.fork() == 0:
-            time.sleep(0.5)
+            while not os.path.exists("/tmp/go"): time.sleep(0.01)
             print("late")
         x = 5
     """
-    assert run(box, code)["execution_time"] < 0.4
-    assert run(box, "time.sleep(0.7)\nx")["result"] == "5"
+    assert run(box, code)["success"], "though the fork waits for what comes after this"
+    box.write("/tmp/go", "")
+    # It reaches the end of its cell, where only the session itself may go on.
+    assert run(box, "os.wait()[1]")["result"] == "0"
+    assert run(box, "x")["result"] == "5"
     assert run(box, "x + 1")["result"] == "6"
 
 
@@ -262,8 +265,9 @@ def test_calls_at_the_same_time_take_turns_in_one_session(box: Box) -> None:
 
 
 def test_who_waits_for_a_busy_session_waits_no_longer_than_its_time(box: Box) -> None:
+    wait = "import os, time\nwhile not os.path.exists('/tmp/go'): time.sleep(0.01)\nx = 1"
     with ThreadPoolExecutor(1) as threads:
-        busy = threads.submit(execute, box, "import time; time.sleep(2); x = 1")
+        busy = threads.submit(execute, box, wait)
         state = "/jupyter/sessions"
         assert eventually(
             lambda: (
@@ -272,6 +276,7 @@ def test_who_waits_for_a_busy_session_waits_no_longer_than_its_time(box: Box) ->
         )
         late = execute(box, "x", timeout=0.3)
         assert (late.status, late.body["code"]) == (408, "EXECUTION_TIMEOUT")
+        box.write("/tmp/go", "")
         assert busy.result().status == 200
     assert run(box, "x")["result"] == "1", "the one that was busy lost nothing"
 
@@ -337,7 +342,6 @@ def test_other_languages_are_killed_at_their_time(box: Box, language: str) -> No
 def test_a_daemon_that_holds_the_output_open_holds_nothing_up(box: Box) -> None:
     answer = run(box, "setsid sleep 30 & echo done", language="bash", timeout=20)
     assert answer["stdout"] == "done\n"
-    assert answer["execution_time"] < 5
 
 
 def test_code_never_shows_in_a_process_list(box: Box) -> None:
