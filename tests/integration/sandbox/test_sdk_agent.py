@@ -60,7 +60,7 @@ def use_twin(server: SandboxServerProcess, use: Callable[[Any], Awaitable[None]]
 
 
 def test_code_keeps_its_state_and_shows_its_values(sdk: Sandbox) -> None:
-    assert sdk.run_code("x = 41").success
+    assert sdk.run_code("x = 41", preflight=True).success
     result = sdk.run_code("print(x + 1)\nimport sys; print('e', file=sys.stderr)")
     assert (result.stdout, result.stderr, result.exit_code) == ("42\n", "e\n", 0)
     assert result.execution_time > 0
@@ -227,6 +227,24 @@ def test_the_twin_runs_code(server: SandboxServerProcess) -> None:
         shown = await sandbox.run_code("echo $A", language="bash", env={"A": "b"})
         assert shown.stdout == "b\n"
         assert (await sandbox.get_jupyter_sessions())[0]["execution_state"] == "idle"
+
+    use_twin(server, use)
+
+
+def test_the_twin_uses_files_and_variables(server: SandboxServerProcess) -> None:
+    async def use(sandbox: Any) -> None:
+        await sandbox.files.mkdir("/workspace/a/b")
+        await sandbox.files.write("/workspace/a/b/c", "é\n")
+        assert await sandbox.files.read("/workspace/a/b/c") == "é\n"
+        assert await sandbox.files.exists("/workspace/a/b/c") is True
+        listed = await sandbox.files.list("/workspace/a/b")
+        assert [file["name"] if isinstance(file, dict) else file.name for file in listed] == ["c"]
+        await sandbox.files.remove("/workspace/a")
+        assert await sandbox.files.exists("/workspace/a") is False
+        await sandbox.env.set_all({"A": "1"})
+        await sandbox.env.update({"B": "2"})
+        assert await sandbox.env.get_all() == {"A": "1", "B": "2"}
+        assert (await sandbox.run_code("import os; print(os.environ['B'])")).stdout == "2\n"
 
     use_twin(server, use)
 
