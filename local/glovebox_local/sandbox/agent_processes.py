@@ -63,7 +63,7 @@ class ProcessRoutes:
         return await self._kill(request.segment, sandbox)
 
     async def _kill(self, process_id: str, sandbox: Sandbox) -> Reply:
-        if process_id.isdecimal() and len(process_id) <= _MAX_DIGITS:
+        if process_id.isascii() and process_id.isdecimal() and len(process_id) <= _MAX_DIGITS:
             return await _kill_number(int(process_id), sandbox)
         record = _find(sandbox, process_id)
         if not record.running:

@@ -73,6 +73,8 @@ def parse(body: dict[str, Any]) -> Callback:
         raise _invalid(f"callback_url is not a URL: {error}") from error
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise _invalid("callback_url must begin with http:// or https:// and name a host")
+    if port == 0:
+        raise _invalid("callback_url names no port that can be")
     if parts.username is not None or len(url) > _MAX_URL_CHARACTERS:
         message = f"callback_url has no user and {_MAX_URL_CHARACTERS} characters at most"
         raise _invalid(message)

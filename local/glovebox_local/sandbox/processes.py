@@ -59,9 +59,9 @@ class Stream:
 
     def empty(self) -> None:
         """Take what is there now; of a stream that fills as fast, what a pipe holds at most."""
-        for _ in range(_MAX_PIPE_BYTES // _PIECE_BYTES):
-            if self.closed.done() or not self._read_some():
-                break
+        left = _MAX_PIPE_BYTES
+        while left > 0 and not self.closed.done() and (size := self._read_some()):
+            left -= size
 
     def close(self) -> None:
         """Give the stream up: whoever still writes to it gets SIGPIPE."""
@@ -72,23 +72,23 @@ class Stream:
             if self._wake is not None:
                 self._wake()
 
-    def _read_some(self) -> bool:
+    def _read_some(self) -> int:
         try:
             piece = os.read(self.fd, _PIECE_BYTES)
         except BlockingIOError:
-            return False
+            return 0
         except OSError as error:
             if error.errno != errno.EIO:  # a terminal whose other end is closed
                 raise
             piece = b""
         if not piece:
             self.close()
-            return False
+            return 0
         if self._wake is None:
             self.kept.add(piece)
         else:
             self._follow(piece, self._wake)
-        return True
+        return len(piece)
 
     def _follow(self, piece: bytes, wake: Callable[[], None]) -> None:
         self._behind += piece

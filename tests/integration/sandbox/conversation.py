@@ -37,13 +37,14 @@ class Conversation:
             heard.append(self.hear(timeout))
         return heard
 
-    def hear_the_end(self) -> int | None:
-        """All that comes until the service ends the conversation; the code that it gives."""
+    def hear_the_end(self) -> tuple[int | None, list[dict[str, Any]]]:
+        """What the service closes the conversation with, and all that comes before."""
+        heard: list[dict[str, Any]] = []
         try:
             while True:
-                self.hear()
+                heard.append(self.hear())
         except ConnectionClosed as closed:
-            return closed.rcvd.code if closed.rcvd else None
+            return closed.rcvd.code if closed.rcvd else None, heard
 
     def vanish(self) -> None:
         """As a client whose machine is gone: no goodbye."""

@@ -19,6 +19,7 @@ from glovebox_local.sandbox.http import ApiError
         *("http://0.0.0.0/", "http://[::]/", "http://224.0.0.1/", "http://172.16.0.1/"),
         *("http://[2002:a9fe:a9fe::]/", "http://example.com/\r\nX: y", "http://exam ple.com/"),
         *("http://[::ffff:127.0.0.1]/", "http://100.100.100.200/", "http://é.example/", "x" * 9),
+        "http://example.com:0/",
         "http://example.com/" + "x" * 3000,
     ],
 )
