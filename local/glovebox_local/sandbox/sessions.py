@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import signal
 import time
 from collections.abc import Callable
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 _MAX_WAITING = 32
 _RICH = ("html", "markdown", "svg", "png", "result")
 _RICH_OBJECTS = ("json", "dataframe")
+# The answer is written a little deeper in the program than this is tried.
+_SPARE_LEVELS = 100
 _Following = Callable[[Process], contextlib.AbstractAsyncContextManager[None]]
 
 
@@ -120,13 +123,26 @@ class PythonSessions:
         return _outcome(cell, process, answer, time.monotonic() - began)
 
 
+def _can_be_sent(value: Any) -> bool:
+    """Whether it is an object, and not nested so deep that it could be read but not written."""
+    if not isinstance(value, dict):
+        return False
+    for _ in range(_SPARE_LEVELS):
+        value = [value]
+    try:
+        json.dumps(value)
+    except RecursionError:
+        return False
+    return True
+
+
 def _outcome(cell: Cell, process: Process, answer: dict[str, Any], seconds: float) -> Outcome:
     if "refused" in answer:
         message = f"the working directory {cell.directory} cannot be entered: {answer['refused']}"
         raise ApiError(400, "INVALID_PATH", message, path=cell.directory)
     rich: dict[str, Any] = {
         key: answer[key] for key in _RICH if isinstance(answer.get(key), str)
-    } | {key: answer[key] for key in _RICH_OBJECTS if isinstance(answer.get(key), dict)}
+    } | {key: answer[key] for key in _RICH_OBJECTS if _can_be_sent(answer.get(key))}
     code = answer.get("exit_code")
     if not isinstance(code, int) or not 0 <= code <= 255:
         code = 1

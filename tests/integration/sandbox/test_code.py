@@ -133,6 +133,23 @@ def test_what_is_no_json_to_everybody_is_not_shown_as_json(box: Box) -> None:
     assert answer["success"]
 
 
+@pytest.mark.parametrize("depth", [100, 800, 900, 940, 960, 980, 990, 1000, 5000])
+def test_nesting_however_deep_is_no_fault_of_the_service(box: Box, depth: int) -> None:
+    code = f"""
+        import sys
+        sys.setrecursionlimit(100_000)
+        value = {{}}
+        for _ in range({depth}): value = {{"x": value}}
+        class Deep:
+            def _repr_json_(self): return value
+        Deep()
+    """
+    answer = execute(box, code)
+    assert answer.status == 200
+    if depth == 100:
+        assert "json" in answer.body
+
+
 def test_rich_output_that_is_too_large_is_left_out_and_said(box: Box) -> None:
     code = "class Big:\n    def _repr_html_(self): return 'x' * 5_000_000\nBig()"
     answer = run(box, code)
