@@ -9,10 +9,10 @@ import stat
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 from glovebox_local.sandbox import checks, recipe
-from glovebox_local.sandbox.agent_commands import CommandRoutes
 from glovebox_local.sandbox.envelopes import now
 from glovebox_local.sandbox.http import ApiError, Reply, Request, reply_json
 from glovebox_local.sandbox.multipart import UploadForm
+from glovebox_local.sandbox.programs import Programs
 from glovebox_local.sandbox.sandboxes import Sandbox
 from glovebox_local.sandbox.settings import SandboxSettings
 
@@ -25,9 +25,9 @@ _REMOVE_SECONDS = 60.0
 class FileRoutes:
     """``/files/*``."""
 
-    def __init__(self, settings: SandboxSettings, commands: CommandRoutes) -> None:
+    def __init__(self, settings: SandboxSettings, programs: Programs) -> None:
         self._settings = settings
-        self._commands = commands
+        self._programs = programs
         self.routes: dict[tuple[str, str], Handler] = {
             ("POST", "/files/write"): self._write,
             ("POST", "/files/upload"): self._upload,
@@ -101,7 +101,7 @@ class FileRoutes:
             return _done("removed", path, 0)
         # A tree is removed from inside: it may be any size, and it may change meanwhile.
         command = ["rm", "-rf", "--", sandbox.files.absolute(path)]
-        process, code = await self._commands.run(sandbox, command, "/", {}, _REMOVE_SECONDS)
+        process, code = await self._programs.run(sandbox, command, "/", {}, _REMOVE_SECONDS)
         if code:
             reason = process.stderr.kept.text()
             raise ApiError(403, "PERMISSION_DENIED", f"not removed: {reason}", path=path)

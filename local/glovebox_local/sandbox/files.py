@@ -59,6 +59,25 @@ class SandboxFiles:
             os.close(descriptor)
         self._folders = {}
 
+    def open_system(self, path: str, flags: int) -> int:
+        """Open a path below /, for /proc and /dev, which the sandbox's own code cannot replace."""
+        with _refusing(path), self._as_owner():
+            if not self._folders:
+                raise ApiError(410, "SANDBOX_GONE", "the sandbox is gone")
+            # Up from an open folder: a process id could be another process's by now.
+            return os.open(f"../{path}", flags, dir_fd=self._folders[ROOTS[0]])
+
+    def open_folder(self, path: str) -> int:
+        """Hold on to a file or directory, without reading it; the descriptor is the caller's."""
+        with self._opened(path, os.O_PATH) as descriptor:
+            return os.dup(descriptor)
+
+    def space(self) -> tuple[int, int]:
+        """(size, free) of /workspace in bytes."""
+        with self._opened(ROOTS[0], os.O_PATH) as descriptor:
+            found = os.fstatvfs(descriptor)
+            return found.f_blocks * found.f_frsize, found.f_bavail * found.f_frsize
+
     def write(self, path: str, pieces: list[bytes], mode: int = 0o644, *, replace: bool) -> int:
         """Create or replace a regular file; returns its size in bytes."""
         exclusive = 0 if replace else os.O_EXCL

@@ -45,11 +45,13 @@ class Reply:
 class Request:
     """One request; the body is read when asked for, and never past its limit."""
 
-    __slots__ = ("_receive", "headers", "method", "path", "port", "query_string")
+    __slots__ = ("_receive", "headers", "method", "path", "port", "query_string", "segment")
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         self._receive = receive
-        self.method: str = scope["method"]
+        self.method: str = scope.get("method", "GET")  # a WebSocket's handshake is a GET
+        self.segment = ""
+        """What stands in the path where the route has {}."""
         self.path: str = scope["path"]
         self.port: int = scope["server"][1]
         self.query_string: bytes = scope["query_string"]

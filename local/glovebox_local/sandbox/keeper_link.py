@@ -6,6 +6,7 @@ import _socket
 import asyncio
 import contextlib
 import os
+import signal
 from collections.abc import Callable
 
 from glovebox_local.sandbox import wire
@@ -24,6 +25,10 @@ class NotStartedError(SpawnError):
         super().__init__(f"{step}: {os.strerror(number)}")
         self.step = step
         self.number = number
+
+
+# The words of the packets that tell of one process in the sandbox.
+_OF_PROCESSES = ("started", "unstarted", "exited")
 
 
 class Keeper:
@@ -46,6 +51,7 @@ class Keeper:
         self._starting: dict[int, asyncio.Future[int]] = {}
         self._signalled: asyncio.Future[int] | None = None
         self._exits: dict[int, ExitReport] = {}
+        self._unwanted: set[int] = set()  # being started for somebody who has gone
         self._next_tag = 0
         self._open = True
         end.setblocking(False)
@@ -102,6 +108,13 @@ class Keeper:
         try:
             self._send(("start", tag, argv, environment, directory), standard)
             return tag, await started
+        except asyncio.CancelledError:
+            self._exits.pop(tag, None)
+            if started.done() and not started.cancelled():
+                self.signal(tag, int(signal.SIGKILL))
+            else:
+                self._unwanted.add(tag)
+            raise
         except BaseException:
             self._exits.pop(tag, None)
             raise
@@ -150,6 +163,9 @@ class Keeper:
             self._died()
 
     def _heed(self, packet: wire.Packet) -> None:
+        if packet[0] in _OF_PROCESSES:
+            self._heed_process(packet)
+            return
         match packet:
             case ("ready",):
                 if not self._ready.done():
@@ -162,17 +178,23 @@ class Keeper:
                 self._dressed.set_exception(SpawnError(text))
             case ("failed", str(text)):
                 self._fail(SpawnError(text))
+            case ("signalled", int(code)) if self._signalled is not None:
+                _settle(self._signalled, code)
+            case ("died",):
+                self._died()
+
+    def _heed_process(self, packet: wire.Packet) -> None:
+        match packet:
             case ("started", int(tag), int(pid)) if tag in self._starting:
                 _settle(self._starting[tag], pid)
             case ("unstarted", int(tag), str(step), int(number)) if tag in self._starting:
                 if not self._starting[tag].done():
                     self._starting[tag].set_exception(NotStartedError(step, number))
-            case ("signalled", int(code)) if self._signalled is not None:
-                _settle(self._signalled, code)
+            case ("started" | "unstarted", int(tag), *_) if tag in self._unwanted:
+                self._unwanted.discard(tag)
+                self.signal(tag, int(signal.SIGKILL))
             case ("exited", int(tag), int(status)) if tag in self._exits:
                 self._exits.pop(tag)(status)
-            case ("died",):
-                self._died()
 
     def _died(self) -> None:
         self.close()

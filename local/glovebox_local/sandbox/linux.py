@@ -42,6 +42,7 @@ _PR_CAPBSET_DROP = 24
 _PR_CAP_AMBIENT = 47
 _PR_CAP_AMBIENT_CLEAR_ALL = 4
 _SECCOMP_MODE_FILTER = 2
+_TIOCSCTTY = 0x540E
 _CAP_SYS_ADMIN = 21
 # The number is the same on x86_64 and aarch64: it was added after the tables were unified.
 _SYS_OPENAT2 = 437
@@ -124,6 +125,11 @@ def offer_to_oom_killer(score: int) -> None:
 def adopt_orphans() -> None:
     """Become the parent of descendants whose own parent ends, in the place of process 1."""
     _check(_prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), "prctl(PR_SET_CHILD_SUBREAPER)")
+
+
+def take_terminal(descriptor: int) -> None:
+    """Make a terminal the one that controls this session: job control, and its hang-up."""
+    _check(_libc.ioctl(descriptor, ctypes.c_ulong(_TIOCSCTTY), 0), "ioctl(TIOCSCTTY)")
 
 
 def no_new_privileges() -> None:

@@ -49,6 +49,15 @@ class HeadAndTail:
             self._tail_size -= excess
             self.dropped += excess
 
+    def take(self) -> bytes:
+        """What was kept, which is then kept no more."""
+        taken = b"".join(self._head) + b"".join(self._tail)
+        self._head_room += sum(map(len, self._head))
+        self._head.clear()
+        self._tail.clear()
+        self._tail_size = 0
+        return taken
+
     def text(self) -> str:
         """What was kept, as text; a line between the halves says how much is missing."""
         head, tail = b"".join(self._head), b"".join(self._tail)

@@ -13,7 +13,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
+from glovebox_local.sandbox import process_table
+from glovebox_local.sandbox.background import BackgroundProcess
 from glovebox_local.sandbox.cgroups import Cgroups, sandbox_name
+from glovebox_local.sandbox.counters import Counters
 from glovebox_local.sandbox.files import SandboxFiles
 from glovebox_local.sandbox.http import ApiError
 from glovebox_local.sandbox.images import starting
@@ -24,6 +27,7 @@ from glovebox_local.sandbox.keepers import Keepers
 from glovebox_local.sandbox.limits import LimitWatch
 from glovebox_local.sandbox.listeners import Listener, Listeners
 from glovebox_local.sandbox.processes import Process
+from glovebox_local.sandbox.sessions import SessionSlot
 from glovebox_local.sandbox.settings import MIB, SandboxSettings
 from glovebox_local.sandbox.states import RUNNING, States
 
@@ -64,7 +68,9 @@ class Sandbox:
     timeout_seconds: int | None = None
     expires_at: datetime | None = None
     tokens: deque[Token] = field(default_factory=lambda: deque(maxlen=_MAX_TOKENS))
-    background: dict[str, Process] = field(default_factory=dict)
+    background: dict[str, BackgroundProcess] = field(default_factory=dict)
+    python: SessionSlot = field(default_factory=SessionSlot)
+    counters: Counters = field(default_factory=Counters)
     lingering: deque[Process] = field(default_factory=deque)
     limits: LimitWatch = field(default_factory=LimitWatch)
     first_pid: int = 0
@@ -94,7 +100,7 @@ class Sandbox:
         if len(self.lingering) > _MAX_LINGERING:
             self.lingering.popleft().release()
 
-    def remember(self, process_id: str, process: Process) -> None:
+    def remember(self, process_id: str, process: BackgroundProcess) -> None:
         """Keep a background command's record; the oldest that ended makes room."""
         self.background[process_id] = process
         if len(self.background) > _MAX_BACKGROUND:
@@ -226,7 +232,16 @@ class Sandboxes:
             if isinstance(error, StepError):
                 raise SpawnError(str(error)) from error
             raise
-        sandbox.remember(f"cmd_{time.time_ns()}", process)
+        command = image.start.command
+        record = BackgroundProcess(
+            process,
+            kind="cmd",
+            name="start command",
+            language="command",
+            command=command,
+            session=process_table.inner_pid(process.host_pid),
+        )
+        sandbox.remember(record.id, record)
 
     async def _discard(self, sandbox: Sandbox) -> None:
         sandbox.keeper.close()
@@ -279,7 +294,9 @@ class Sandboxes:
         self.states.release(sandbox)
         sandbox.files.close()
         sandbox.limits.close()
-        for process in (*sandbox.background.values(), *sandbox.lingering):
+        for record in sandbox.background.values():
+            record.release()
+        for process in sandbox.lingering:
             process.release()
         try:
             await sandbox.keeper.gone.wait()

@@ -14,9 +14,8 @@ import uvloop
 from uvicorn.config import Config
 
 from glovebox_local.file_limit import raise_file_limit
-from glovebox_local.sandbox import recipe, runtime, seccomp
+from glovebox_local.sandbox import recipe, runtime, seccomp, sockets
 from glovebox_local.sandbox.agent import Agent
-from glovebox_local.sandbox.agent_commands import CommandRoutes
 from glovebox_local.sandbox.control import ControlPlane
 from glovebox_local.sandbox.images import layers
 from glovebox_local.sandbox.images.builds import Builds
@@ -26,6 +25,7 @@ from glovebox_local.sandbox.isolation import Isolation, IsolationError, Level, r
 from glovebox_local.sandbox.keeper_link import SpawnError
 from glovebox_local.sandbox.keepers import Keepers
 from glovebox_local.sandbox.listeners import Listener, Listeners
+from glovebox_local.sandbox.programs import Programs
 from glovebox_local.sandbox.recipe import BubblewrapMissingError
 from glovebox_local.sandbox.sandboxes import Sandboxes
 from glovebox_local.sandbox.settings import MIB, SandboxSettings
@@ -105,7 +105,7 @@ class SandboxService:
         )
         keepers.open()
         agent = Agent(self._settings, self._null_fd)
-        listeners = Listeners(_protocol(agent), self._settings.host)
+        listeners = Listeners(_protocol(agent, ws=sockets.protocol), self._settings.host)
         agent.attach(listeners)
         sandboxes = Sandboxes(
             self._settings,
@@ -155,8 +155,8 @@ class SandboxService:
         image = self._images.base()
         sandbox = await sandboxes.create(image, network=False, env={}, timeout_seconds=None)
         try:
-            commands = CommandRoutes(self._settings, self._null_fd)
-            process, code = await commands.run(
+            programs = Programs(self._settings, self._null_fd)
+            process, code = await programs.run(
                 sandbox, ["python", "-c", _PROBE], recipe.HOME, {}, _PROBE_SECONDS
             )
         finally:
@@ -223,11 +223,13 @@ def system_call_filter(settings: SandboxSettings) -> bytes:
     return seccomp.build() if wanted else b""
 
 
-def _protocol(application: Any) -> Config:
+def _protocol(application: Any, ws: Any = None) -> Config:
     config = Config(
         application,
         http="httptools",
-        ws="none",
+        ws=ws or "none",
+        ws_max_size=sockets.MAX_MESSAGE_BYTES,
+        ws_per_message_deflate=False,  # loopback is faster than any compression
         lifespan="off",
         log_config=None,
         access_log=False,

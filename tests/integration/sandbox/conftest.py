@@ -15,7 +15,8 @@ from tests.integration.sandbox.mutated import left_out
 with warnings.catch_warnings():
     # The SDK imports a name that websockets calls deprecated; neither is ours to mend.
     warnings.simplefilter("ignore", DeprecationWarning)
-    import hopx_ai  # noqa: F401
+    import hopx_ai
+    import hopx_ai._async_terminal  # noqa: F401 - loaded late by the asynchronous client
 
 
 @pytest.fixture(autouse=True)

@@ -44,9 +44,20 @@ def test_an_ended_sandboxs_address_answers_nobody(client: Client) -> None:
         request(box.url, "GET", "/health")
 
 
-def test_what_is_not_there_yet_says_so(shared: Box) -> None:
-    answer = shared.ask("POST", "/execute", {"language": "python", "code": "1"})
-    assert (answer.status, answer.body["code"]) == (501, "NOT_IMPLEMENTED")
+@pytest.mark.parametrize(
+    ("method", "path", "refused"),
+    [
+        ("GET", "/nothing", (404, "NOT_FOUND")),
+        ("GET", "/execute", (405, "METHOD_NOT_ALLOWED")),
+        ("POST", "/health", (405, "METHOD_NOT_ALLOWED")),
+        ("GET", "/terminal", (400, "WEBSOCKET_REQUIRED")),
+    ],
+)
+def test_what_is_not_there_is_told_apart(
+    shared: Box, method: str, path: str, refused: tuple[int, str]
+) -> None:
+    answer = shared.ask(method, path)
+    assert (answer.status, answer.body["code"]) == refused
 
 
 @pytest.mark.parametrize(
@@ -159,3 +170,11 @@ def test_errors_have_the_flat_envelope(shared: Box) -> None:
     body = shared.file("read", "/workspace/missing").body
     assert set(body) == {"error", "code", "request_id", "timestamp", "details", "path"}
     assert (body["path"], body["details"]) == ("/workspace/missing", {"path": "/workspace/missing"})
+
+
+def test_put_replaces_variables_unless_it_is_told_to_merge(box: Box) -> None:
+    box.ask("PUT", "/env", {"env_vars": {"A": "1"}})
+    merged = box.ask("PUT", "/env", {"env_vars": {"B": "2"}, "merge": True})
+    assert merged.body["env_vars"] == {"A": "1", "B": "2"}
+    assert box.ask("PUT", "/env", {"env_vars": {"C": "3"}}).body["env_vars"] == {"C": "3"}
+    assert box.ask("PUT", "/env", {"env_vars": {}, "merge": "yes"}).status == 400

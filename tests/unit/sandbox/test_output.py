@@ -38,3 +38,10 @@ def test_memory_is_bounded_and_every_byte_is_accounted_for(limit: int, pieces: l
         assert stream.text() == whole.decode(errors="replace")
     else:
         assert stream.dropped == len(whole) - limit
+
+
+def test_what_is_taken_is_kept_no_more_and_makes_room() -> None:
+    stream = kept(4, b"abcd")
+    assert (stream.take(), stream.text(), stream.take()) == (b"abcd", "", b"")
+    stream.add(b"efgh")
+    assert (stream.text(), stream.dropped) == ("efgh", 0)

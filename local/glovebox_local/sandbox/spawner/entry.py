@@ -127,6 +127,8 @@ def _confine(plan: Plan, sandbox_fd: int, flags: int) -> None:
     # for all that user's sandboxes together, where this one counts the sandbox alone.
     resource.setrlimit(resource.RLIMIT_NPROC, (plan.pids, plan.pids))
     os.setsid()
+    if os.isatty(0):
+        linux.take_terminal(0)
     if flags:
         linux.setns(sandbox_fd, flags)
     os.setresgid(plan.inside_uid, plan.inside_uid, plan.inside_uid)
