@@ -7,6 +7,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPException
 
 import psutil
 import pytest
@@ -113,7 +114,7 @@ def test_a_server_killed_in_the_middle_leaves_nothing_and_the_next_one_less() ->
         while not stop.is_set():
             try:
                 used.append(use(client, number))
-            except (OSError, AssertionError, ValueError):
+            except (OSError, HTTPException, AssertionError, ValueError, LookupError):
                 return  # the server has gone under it
 
     threads = [threading.Thread(target=keep_using, args=(n,)) for n in range(AT_ONCE)]
