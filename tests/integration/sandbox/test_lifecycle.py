@@ -121,9 +121,10 @@ def test_a_keeper_killed_from_outside_ends_its_sandbox_alone(
     server: SandboxServerProcess, client: Client
 ) -> None:
     box, other = client.create(), client.create()
-    first = next(p for p in family(server.pid) if p.cmdline() == ["/usr/bin/cat"])
-    monitor = first.parent()
-    keeper = monitor.parent() if monitor else None
+    body = {"command": "sleep", "args": ["57.25"]}
+    assert box.ask("POST", "/commands/background", body).status == 200
+    sleeper = next(p for p in family(server.pid) if p.cmdline() == ["sleep", "57.25"])
+    keeper = sleeper.parent()
     assert keeper is not None
     assert keeper.parent() == psutil.Process(server.spawner_pid)
     keeper.kill()
