@@ -23,8 +23,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxServerPr
     log: Path = tmp_path_factory.mktemp("sandbox-server") / "log"
     with SandboxServerProcess(API_KEY, options=SMALL, log=log) as process:
         yield process
-    # What the service complains about is an error of its own, whatever it answered.
-    assert log.read_text() == ""
+    # A request that made the service fail is an error, whatever was answered.
+    assert "Traceback" not in log.read_text()
 
 
 @pytest.fixture(scope="session")
