@@ -64,7 +64,10 @@ class Subjects:
     made: list[str] = field(default_factory=list)
 
     def box(self) -> Box:
-        if self._box is None or self._box.client.ask("GET", self._path(self._box)).status != 200:
+        if self._box is not None and not self._runs(self._box):
+            self._box.kill()
+            self._box = None
+        if self._box is None:
             self._box = self.client.create(timeout_seconds=600)
             self._box.write("/workspace/file", "content")
             body = {"command": "sleep", "args": ["600"]}
@@ -83,8 +86,9 @@ class Subjects:
         if self._box is not None:
             self._box.kill()
 
-    def _path(self, box: Box) -> str:
-        return f"/v1/sandboxes/{box.id}"
+    def _runs(self, box: Box) -> bool:
+        answer = self.client.ask("GET", f"/v1/sandboxes/{box.id}")
+        return answer.status == 200 and answer.body["status"] == "running"
 
 
 @pytest.fixture(scope="module")
