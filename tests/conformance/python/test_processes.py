@@ -9,13 +9,13 @@ from hopx_ai.errors import AgentError
 
 from tests.conformance.python.surface import in_both, in_one
 
-# Its own command line is not to be found.
-_SLEEPERS = "pgrep -fc '[t]ime.sleep' || true"
+_SLEEPERS = "pgrep -c sleep || true"
+_ASLEEP = "until pgrep sleep; do sleep 0.01; done"
 
 
 def _started(sandbox: Any) -> dict[str, Any]:
     started: dict[str, Any] = sandbox.run_code_background(
-        "import time; time.sleep(600)", name="sleeper"
+        "sleep 600", language="bash", name="sleeper"
     )
     return started
 
@@ -25,8 +25,9 @@ def test_a_process_is_listed_and_killed(sandbox: Any) -> None:
     process_id = _started(sandbox)["process_id"]
     [listed] = [p for p in sandbox.list_processes() if p["process_id"] == process_id]
     told = (listed["name"], listed["status"], listed["language"])
-    assert told == ("sleeper", "running", "python")
+    assert told == ("sleeper", "running", "bash")
     assert listed["pid"] > 0
+    sandbox.commands.run(_ASLEEP)
     sandbox.kill_process(process_id)
     [listed] = [p for p in sandbox.list_processes() if p["process_id"] == process_id]
     assert listed["status"] == "killed"
@@ -37,7 +38,7 @@ def test_a_process_is_listed_and_killed(sandbox: Any) -> None:
 def test_a_process_is_killed_the_asynchronous_way(sandbox: Any) -> None:
     # The SDK's own: this one lists every process of the system, and kills at another address.
     process_id = _started(sandbox)["process_id"]
-    assert sandbox.commands.run(_SLEEPERS).stdout == "1\n"
+    sandbox.commands.run(_ASLEEP)
     assert any(process["pid"] > 0 for process in sandbox.list_processes())
     sandbox.kill_process(process_id)
     assert sandbox.commands.run(_SLEEPERS).stdout == "0\n"

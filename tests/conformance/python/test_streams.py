@@ -94,7 +94,11 @@ def test_a_terminal_is_one(sandbox: Any, runner: asyncio.Runner) -> None:
         output = terminal.iter_output(socket)
         seen = _until(output, "42-é")
         assert "31 97" in seen
-        terminal.send_input(socket, "sleep 600\n\x03echo interrup''ted\n")
+        terminal.send_input(socket, "sleep 600\n")
+        sandbox.commands.run("until pgrep sleep; do sleep 0.01; done")
+        terminal.send_input(socket, "\x03")
+        _until(output, "^C")
+        terminal.send_input(socket, "echo interrup''ted\n")
         _until(output, "interrupted")
         terminal.send_input(socket, "exit 5\n")
         last = [message for message in output if message["type"] == "exit"]
