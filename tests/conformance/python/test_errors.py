@@ -6,7 +6,10 @@ on most codes; its errors are asserted as they are, so that a new release of it 
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -27,6 +30,18 @@ Limit = Callable[[int], dict[str, int]]
 # What the asynchronous SDK raises as it fails to make its own error: an argument that the class
 # does not take.
 BROKEN = TypeError
+
+
+@pytest.fixture(autouse=True)
+def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The SDK waits a second or two before it asks again, which it does in vain here."""
+
+    async def sleep(_: float) -> None:
+        await asyncio.sleep(0)
+
+    blocking = SimpleNamespace(sleep=lambda _: None, time=time.time)
+    monkeypatch.setattr("hopx_ai._agent_client.time", blocking)
+    monkeypatch.setattr("hopx_ai._async_agent_client.asyncio", SimpleNamespace(sleep=sleep))
 
 
 @in_one("sync", "Files.read", "Files.write", "Files.list")
