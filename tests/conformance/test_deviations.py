@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from urllib.parse import urlsplit
 
 import pytest
-from glovebox_local.sandbox.server import SandboxServerProcess
+from glovebox_local.sandbox.server import SandboxServerError, SandboxServerProcess
 
 from tests.conformance import descriptions
 from tests.conformance.descriptions import Api
@@ -15,6 +17,7 @@ from tests.integration.sandbox.client import API_KEY, Box, Client, request
 
 ROWS = table()
 Seen = set[tuple[Api, str, str, int]]
+_TEMPLATES = "/v1/templates"
 _TOO_LARGE = b" " * (17 * 1024 * 1024)
 _LATE = {"timeout": 0.2}
 
@@ -49,7 +52,8 @@ def test_a_row_is_what_happens_and_not_what_was_promised(row: Deviation, seen: S
 def seen(client: Client) -> Iterator[Seen]:
     """What the server answers to requests that are made for the rows."""
     box = client.create()
-    yield _on_the_control_plane(client) | _at_the_agent(box) | _as_it_ends(client) | _when_full()
+    seen = _on_the_control_plane(client) | _at_the_agent(box) | _of_templates(client)
+    yield seen | _as_it_ends(client) | _as_it_stands_still(client) | _at_the_limits()
     box.kill()
 
 
@@ -118,9 +122,69 @@ def _end_when_up(box: Box) -> None:
     box.kill()
 
 
-def _when_full() -> Seen:
-    with SandboxServerProcess(API_KEY, options=("--max-sandboxes", "1")) as server:
-        small = Client(server.url)
-        small.create()
-        status = small.ask("POST", "/v1/sandboxes", {"template_name": "base"}).status
-    return {("control", "POST", "/v1/sandboxes", status)}
+def _as_it_stands_still(client: Client) -> Seen:
+    """A sandbox that is paused, and may neither be started nor asked."""
+    box = client.create()
+    client.ask("POST", f"/v1/sandboxes/{box.id}/pause")
+    start = f"/v1/sandboxes/{box.id}/start"
+    seen: Seen = {
+        ("control", "POST", start, client.ask("POST", start).status),
+        ("agent", "GET", "/env", box.ask("GET", "/env").status),
+    }
+    box.kill()
+    return seen
+
+
+def _of_templates(client: Client) -> Seen:
+    """Uploads by a link, and an update of what is not there."""
+    seen: Seen = set()
+    for archive in (b"four", b"other"):
+        link = client.ask(
+            "POST", f"{_TEMPLATES}/files/upload-link", {"files_hash": "h", "content_length": 4}
+        )
+        if link.status == 200 and not link.body["present"]:
+            url = urlsplit(link.body["upload_url"])
+            kind = {"Content-Type": "application/gzip"}
+            for _ in range(2):  # a link serves once
+                status = request(client.url, "PUT", url.path, archive, kind).status
+                seen.add(("control", "PUT", url.path, status))
+    status = client.ask("POST", f"{_TEMPLATES}/build", _build("none") | {"update": True}).status
+    seen.add(("control", "POST", f"{_TEMPLATES}/build", status))
+    return seen
+
+
+def _build(name: str) -> dict[str, object]:
+    run = {"type": "RUN", "args": ["sleep 60"]}
+    sizes = {"cpu": 1, "memory": 512, "diskGB": 1}
+    return {"name": name, "from_image": "base", "steps": [run], **sizes}
+
+
+def _at_the_limits() -> Seen:
+    """One sandbox more than may live or than is paid for, and one template too many."""
+    return (
+        _of_server("--max-sandboxes", _create_three)
+        | _of_server("--plan-limit", _create_three)
+        | _of_server("--max-images", _build_three)
+    )
+
+
+def _of_server(limit: str, asked: Callable[[Client], Seen]) -> Seen:
+    """Nothing of a server that knows no such limit: its row is not seen, then."""
+    with (
+        contextlib.suppress(SandboxServerError),
+        SandboxServerProcess(API_KEY, options=(limit, "2")) as server,
+    ):
+        return asked(Client(server.url))
+    return set()
+
+
+def _create_three(client: Client) -> Seen:
+    create = {"template_name": "base"}
+    answers = [client.ask("POST", "/v1/sandboxes", create) for _ in range(3)]
+    return {("control", "POST", "/v1/sandboxes", answer.status) for answer in answers}
+
+
+def _build_three(client: Client) -> Seen:
+    path = f"{_TEMPLATES}/build"
+    answers = [client.ask("POST", path, _build(f"t{number}")) for number in range(3)]
+    return {("control", "POST", path, answer.status) for answer in answers}
