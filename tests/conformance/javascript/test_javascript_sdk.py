@@ -19,6 +19,7 @@ from tests.integration.sandbox.client import API_KEY
 
 HERE = Path(__file__).parent
 _PATIENCE_SECONDS = 90
+_OLDEST_NODE = (18, 15)  # the first whose test runner takes a reporter of ours
 _JSON = re.compile(r"\{.*\}$")
 _TITLE = re.compile(r'^check\(\s*"([^"]+)"', re.MULTILINE)
 TITLES = [
@@ -40,6 +41,11 @@ def suite(server: SandboxServerProcess, tmp_path_factory: pytest.TempPathFactory
     node = shutil.which("node")
     if node is None:
         pytest.skip("Node.js is not here and could not be installed: see local/install-node.sh")
+    version = subprocess.check_output([node, "--version"], text=True).strip().lstrip("v")
+    if tuple(map(int, version.split(".")[:2])) < _OLDEST_NODE:
+        pytest.skip(
+            f"the SDK's tests need Node.js {_OLDEST_NODE[0]}.{_OLDEST_NODE[1]}, not {version}"
+        )
     if not (HERE / "node_modules").is_dir():
         pytest.skip(f"the SDK is not installed: make test does it, or npm ci in {HERE}")
     exchanges = tmp_path_factory.mktemp("javascript") / "exchanges"
