@@ -134,7 +134,6 @@ _SOUND: dict[str, Any] = {
     "mode": "0644",
     "name": "made-up",
     "overwrite": True,
-    "path": "/tmp/made",
     "readyCmd": None,
     "region": "local",
     "registry_credentials": None,
@@ -150,12 +149,13 @@ _SOUND: dict[str, Any] = {
 }
 
 
-def _made_sound(body: Any) -> Any:
+def _made_sound(body: Any, **more: str) -> Any:
     """A body with the same names and sound values; with every name if none of them is known."""
     if not isinstance(body, dict):
         return body
-    known = {name: value for name, value in _SOUND.items() if name in body}
-    return {**body, **(known or _SOUND)}
+    sound = _SOUND | more
+    known = {name: value for name, value in sound.items() if name in body}
+    return {**body, **(known or sound)}
 
 
 @pytest.fixture(scope="module")
@@ -190,7 +190,8 @@ def _test_the_agent_answers_as_described(case: Any, subjects: Subjects) -> None:
     _verdict(AGENT, case, _sent(case, box.url, token, subjects))
     known = {"path": "/workspace/file", "process_id": subjects.process_id}
     case.query = {name: known.get(name, value) for name, value in (case.query or {}).items()}
-    case.body = _made_sound(case.body)
+    # A folder that is made is no file to write to.
+    case.body = _made_sound(case.body, path=f"/tmp/{case.path.rpartition('/')[2]}")
     _verdict(AGENT, case, _sent(case, box.url, token, subjects))
 
 
