@@ -83,6 +83,8 @@ def test_a_template_is_built_and_used(
 ) -> None:
     (tmp_path / "app").mkdir()
     (tmp_path / "app" / "data").write_text("from the host")
+    # A sandbox with a network shares the machine's ports.
+    port = free_port()
     lines: list[str] = []
     progress: list[int] = []
     template = (
@@ -92,8 +94,9 @@ def test_a_template_is_built_and_used(
         .set_workdir("/workspace/made")
         .copy("app/**", "/workspace/made/")
         .run_cmd("echo $STEP > here; echo said in the build")
-        .set_start_cmd("python3 -m http.server 8123", sdk_template.wait_for_port(8123))
+        .set_start_cmd(f"python3 -m http.server {port}", sdk_template.wait_for_port(port))
     )
+    fetch = f"python3 -c '{_FETCH}' {port}"
 
     async def scenario() -> None:
         result = await build(
@@ -113,11 +116,8 @@ def test_a_template_is_built_and_used(
         assert again.logs == ""
         vm = await result.create_vm(CreateVMOptions(env_vars={"MINE": "1"}))
         sandbox = await AsyncSandbox.connect(vm.vm_id, **account)
-        ran = await sandbox.commands.run("cat /workspace/made/here; echo $MINE; find / -name data")
-        assert ran.stdout.startswith("one\n1\n")
-        assert "/workspace/made/" in ran.stdout
-        served = await sandbox.commands.run("python3 -c '" + _FETCH + "'")
-        assert served.stdout == "200\n", served.stderr
+        ran = await sandbox.commands.run("cat here data; echo; echo $MINE; " + fetch, **_MADE)
+        assert ran.stdout == "one\nfrom the host\n1\n200\n", ran.stderr
         await vm.delete()
         with pytest.raises(NotFoundError):
             await sandbox.get_info()
@@ -158,10 +158,11 @@ def test_what_a_build_left_is_in_every_sandbox_and_each_ones_own(
 def test_every_ready_check_is_waited_for(
     build: Build, account: Account, runner: asyncio.Runner
 ) -> None:
-    slow = "sleep 0.3; touch /tmp/ready; exec python3 -m http.server 8124"
+    port = free_port()
+    slow = f"sleep 0.3; touch /tmp/ready; exec python3 -m http.server {port}"
     checks = [
         sdk_template.wait_for_file("/tmp/ready", interval=50),
-        sdk_template.wait_for_url("http://localhost:8124/", interval=50),
+        sdk_template.wait_for_url(f"http://localhost:{port}/", interval=50),
         sdk_template.wait_for_process("python3", interval=50),
         sdk_template.wait_for_command("test -e /tmp/ready", interval=50),
     ]
@@ -189,7 +190,7 @@ def test_packages_are_installed_from_what_was_copied(
     (package / "requirements.txt").write_text("# nothing that the network would be needed for\n")
     template = (
         Template("base")
-        .copy("package/**", "/workspace/")
+        .copy("package/**", "/workspace/package/")
         .set_workdir("/workspace/package")
         .pip_install()
         .run_cmd("git init -q /tmp/origin || true")
