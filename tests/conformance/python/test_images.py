@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import socket
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from types import SimpleNamespace
@@ -126,7 +127,18 @@ def test_a_template_is_built_and_used(
     runner.run(scenario())
 
 
-_FETCH = 'import urllib.request as u; print(u.urlopen("http://localhost:8123/", timeout=5).status)'
+_MADE = {"working_dir": "/workspace/made"}
+_FETCH = (
+    "import sys, urllib.request as u; "
+    'print(u.urlopen("http://localhost:" + sys.argv[1], timeout=5).status)'
+)
+
+
+def free_port() -> int:
+    """A port that nobody listens at."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port: int = listening.getsockname()[1]
+        return port
 
 
 @covers("Template.build", "Sandbox.create")
