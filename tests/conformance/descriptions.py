@@ -52,6 +52,7 @@ class Description:
         return [(m.upper(), path) for path, item in paths for m in item if m in _METHODS]
 
 
+@cache
 def load(api: Api) -> Description | None:
     """A file of the vendor's, None where it is not to be had."""
     folder = Path(os.environ.get(FOLDER_VARIABLE) or _BESIDE_US)

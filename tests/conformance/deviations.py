@@ -44,6 +44,7 @@ class Deviation:
         return f"{self.api} {self.method} {self.path} {statuses}"
 
 
+@cache
 def table() -> list[Deviation]:
     """The rows of the table. Raises ``ValueError`` for a table that is missing or malformed."""
     rows: list[Deviation] | None = None
