@@ -3,13 +3,15 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# The vendor's JavaScript SDK, for its conformance tests.
+JAVASCRIPT := tests/conformance/javascript
 SITE := $(VENV)/share/glovebox/sandbox-site
 # The lock files name everything, so pip need not resolve anything.
 PIP_FLAGS := --quiet --disable-pip-version-check --no-deps --require-hashes
 
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help setup demo test check unit lock bench-floor bench-sandbox bwrap clean
+.PHONY: help setup demo test check unit lock bench-floor bench-sandbox bwrap node clean
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -35,6 +37,14 @@ $(VENV)/.ready: requirements/dev.txt requirements/sandbox.txt pyproject.toml
 bwrap:
 	@command -v bwrap >/dev/null || sh local/install-bubblewrap.sh
 
+# Where there is no Node.js and it may not be installed, the tests that need it say so.
+node:
+	@command -v npm >/dev/null || sh local/install-node.sh || true
+
+$(JAVASCRIPT)/node_modules/.ready: $(JAVASCRIPT)/package.json $(JAVASCRIPT)/package-lock.json | node
+	@if command -v npm >/dev/null; then \
+	  echo "installing the vendor's JavaScript SDK ..." && cd $(JAVASCRIPT) && npm ci --silent && touch node_modules/.ready; fi
+
 demo: setup ## Run the examples on this machine, every test in its own sandbox
 	@$(BIN)/python examples/demo.py
 
@@ -46,12 +56,12 @@ check: setup ## Format, lint and types
 # Tests that look at nothing but their own: side by side. The others count the machine's processes,
 # mounts and folders, and run alone.
 SIDE_BY_SIDE := tests/unit tests/docs tests/stack tests/contract
-ALONE := tests/integration tests/e2e
+ALONE := tests/integration tests/conformance tests/e2e
 
 unit: setup ## The quick tests
 	@$(BIN)/python -m pytest -n 2 tests/unit tests/docs
 
-test: check .venv-sam/.ready ## Everything that CI runs
+test: check .venv-sam/.ready $(JAVASCRIPT)/node_modules/.ready ## Everything that CI runs
 	@$(BIN)/python -m pytest -n 2 --dist worksteal $(SIDE_BY_SIDE)
 	@$(BIN)/python -m pytest $(ALONE)
 
@@ -67,4 +77,4 @@ lock: setup ## Renew the lock files from the .in files
 	@$(BIN)/uv pip compile --quiet --python-version 3.13 --python-platform x86_64-manylinux2014 --generate-hashes --no-emit-index-url --no-header layers/deps/requirements.in -o layers/deps/requirements.txt
 
 clean: ## Remove what make made
-	rm -rf .venv .venv-sam .aws-sam .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-sam $(JAVASCRIPT)/node_modules .aws-sam .mypy_cache .ruff_cache .pytest_cache .hypothesis

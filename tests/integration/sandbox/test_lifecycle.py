@@ -129,7 +129,7 @@ def test_a_keeper_killed_from_outside_ends_its_sandbox_alone(
     assert keeper.parent() == psutil.Process(server.spawner_pid)
     keeper.kill()
     assert eventually(lambda: sum(alive(client, b.id) for b in (box, other)) == 1)
-    assert psutil.wait_procs([first], timeout=5)[1] == []
+    assert psutil.wait_procs([sleeper], timeout=5)[1] == []
     left = box if alive(client, box.id) else other
     assert left.shell("echo alive") == "alive"
     left.kill()

@@ -1,0 +1,1 @@
+"""The vendor's JavaScript SDK against the sandbox server."""

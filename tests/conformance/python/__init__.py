@@ -1,0 +1,1 @@
+"""The vendor's Python SDK, blocking and asynchronous, against the sandbox server."""
