@@ -8,6 +8,7 @@ another; what runs when the client goes is killed.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import time
@@ -163,6 +164,10 @@ class _Conversation:
             await asyncio.wait((self._running,))
 
     async def _answer(self, message: dict[str, Any]) -> None:
+        with contextlib.suppress(SocketClosed):  # the listener hears it too
+            await self._answer_all(message)
+
+    async def _answer_all(self, message: dict[str, Any]) -> None:
         """Run what a message asks for; whatever comes of it, the last word is ``complete``."""
         result: dict[str, Any] = {}
         try:
@@ -172,7 +177,7 @@ class _Conversation:
             if error.code == "EXECUTION_TIMEOUT":
                 result = {"exit_code": _KILLED}
         except SocketClosed:
-            return  # the listener hears it too
+            raise
         except Exception:
             logger.exception("a stream failed")
             await self._socket.fail("INTERNAL_ERROR", "the service failed")

@@ -48,7 +48,9 @@ class Stream:
         """
         self._wake = wake
         self._resume()
-        if wake is not None:
+        if wake is None:
+            self._behind = b""
+        else:
             self._behind += self.kept.take()
             wake()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from pathlib import Path
 
 import psutil
 import pytest
@@ -270,8 +271,9 @@ def test_a_client_that_vanishes_at_any_moment_leaves_nothing(box: Box) -> None:
     assert eventually(lambda: not alive(box, 985))
 
 
-def test_a_service_that_stops_ends_its_conversations_and_leaves_nothing() -> None:
-    service = SandboxServerProcess(API_KEY, options=SMALL)
+def test_a_service_that_stops_ends_its_conversations_and_leaves_nothing(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    service = SandboxServerProcess(API_KEY, options=SMALL, log=log)
     service.start()
     box = Client(service.url).create()
     members = psutil.Process(service.pid).children(recursive=True)
@@ -283,3 +285,20 @@ def test_a_service_that_stops_ends_its_conversations_and_leaves_nothing() -> Non
         members += psutil.Process(service.pid).children(recursive=True)
         assert service.stop() == 0
     assert not any(member.is_running() for member in members)
+    assert log.read_text() == "", "and has nothing to complain of"
+
+
+def test_clients_that_vanish_are_nothing_to_complain_of(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with SandboxServerProcess(API_KEY, options=SMALL, log=log) as service:
+        box = Client(service.url).create()
+        for number in range(40):
+            for path in ALL:
+                with conversation(box, path) as talk:
+                    talk.say(code="print(1)", command="echo 1", action="watch", path="/tmp")
+                    if number % 2:
+                        talk.vanish()
+        with pytest.raises(InvalidStatus), conversation(box, "/stream", "wrong"):
+            pass
+        assert eventually(lambda: box.ask("GET", "/system").body["processes"] <= 2)
+    assert log.read_text() == ""
