@@ -185,6 +185,16 @@ def test_an_image_that_is_being_built_makes_no_sandbox_and_ends_when_deleted(
     assert finish(client, began["build_id"])["status"] == "failed"
 
 
+def test_one_that_is_deleted_while_it_waits_for_its_turn_never_runs(client: Client) -> None:
+    archive = upload(client, tar_of({"f": b"x"}))
+    began = [begin(client, [copy(archive), run("sleep 55")]).body for _ in range(4)]
+    for made in reversed(began):
+        assert client.ask("DELETE", f"/v1/templates/{made['template_id']}").status == 200
+    states = [finish(client, made["build_id"]) for made in began]
+    assert {state["error_message"] for state in states} == {"the build was ended"}
+    assert states[-1]["current_step"] is None
+
+
 def test_status_has_exactly_the_keys_that_the_sdk_takes(client: Client) -> None:
     built = build(client, [run("true")])
     status = client.ask("GET", f"/v1/templates/build/{built['build_id']}/status").body
@@ -206,6 +216,20 @@ def test_logs_go_on_where_the_last_answer_ended_by_either_id(client: Client) -> 
     path = f"/v1/templates/build/{built['build_id']}/logs?offset=-1"
     assert client.ask("GET", path).status == 400
     client.ask("DELETE", f"/v1/templates/{built['template_id']}")
+
+
+def test_who_asks_for_events_gets_the_log_as_it_grows(client: Client) -> None:
+    steps = [run("echo first"), run("sleep 0.5; echo 'event: active'; exit 3")]
+    began = begin(client, steps).body
+    path = urlsplit(began["logs_url"]).path
+    headers = {"X-API-Key": API_KEY, "Accept": "text/event-stream"}
+    answer = request(client.url, "GET", path, headers=headers)
+    assert answer.headers["content-type"] == "text/event-stream"
+    events = answer.raw.decode().strip().split("\n\n")
+    assert "data: first" in events
+    assert "data: event: active" in events
+    assert events[-1] == "event: failed\ndata: step 2 ended with exit code 3"
+    client.ask("DELETE", f"/v1/templates/{began['template_id']}")
 
 
 def test_the_services_own_images_stay(client: Client) -> None:

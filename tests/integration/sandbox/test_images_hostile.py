@@ -208,7 +208,9 @@ def test_builds_have_a_network_only_if_the_service_gives_it(
     with own as server:
         assert "\n1\n" in build(Client(server.url), [run(count)])["log"]
     here = len([line for line in Path("/proc/net/dev").read_text().splitlines() if ":" in line])
-    assert f"\n{here}\n" in build(client, [run(f"{count} ")])["log"]
+    built = build(client, [run(f"{count} ")])
+    assert f"\n{here}\n" in built["log"]
+    client.ask("DELETE", f"/v1/templates/{built['template_id']}")
 
 
 def sleepers(pid: int) -> list[psutil.Process]:

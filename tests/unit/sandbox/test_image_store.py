@@ -9,7 +9,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 from glovebox_local.sandbox.http import ApiError
-from glovebox_local.sandbox.images.layers import Content, Store
+from glovebox_local.sandbox.images.layers import Content
+from glovebox_local.sandbox.images.store import Store
 from glovebox_local.sandbox.images.uploads import Uploads
 
 
@@ -32,9 +33,9 @@ def test_an_upload_is_found_by_either_hash_and_reads_from_its_beginning() -> Non
     assert send(uploads, "mine", b"content") == digest(b"content")
     assert uploads.digest("mine") == uploads.digest(digest(b"content")) == digest(b"content")
     for _ in range(2):
-        descriptor = uploads.open(digest(b"content"))
-        assert os.read(descriptor, 100) == b"content"
-        os.close(descriptor)
+        archive = uploads.open(digest(b"content"))
+        assert os.read(archive.descriptor, 100) == b"content"
+        archive.close()
     assert not uploads.has("mine")
     assert uploads.digest("other") is None
     uploads.close()
