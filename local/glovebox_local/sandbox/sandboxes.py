@@ -144,10 +144,14 @@ class Sandboxes:
         if len(self._alive) + len(self._ending) + self._making >= self._settings.max_sandboxes:
             raise CapacityError
         self._making += 1
+        if image.content is not None:
+            image.content.retain()  # the image may be deleted meanwhile
         try:
             sandbox = await self._make(image, network=network, env=env)
             await self._start(sandbox)
         finally:
+            if image.content is not None:
+                image.content.release()
             self._making -= 1
             self._keepers.refill(network=network)
         self._alive[sandbox.id] = sandbox

@@ -99,7 +99,8 @@ def test_a_malformed_announcement_is_refused(client: Client, body: dict[str, Any
 
 def test_the_same_steps_with_the_same_files_are_built_once(client: Client) -> None:
     stamp = fresh_name()
-    archive = upload(client, tar_of({"file": stamp.encode()}))
+    content = tar_of({"file": stamp.encode()})
+    archive = upload(client, content)
     steps = [copy(archive), run("cat /proc/sys/kernel/random/uuid > once")]
 
     def made(given: list[dict[str, Any]], **others: Any) -> str:
@@ -109,15 +110,18 @@ def test_the_same_steps_with_the_same_files_are_built_once(client: Client) -> No
             box.kill()
         return once
 
-    first = made(steps)
-    # Another name, another hash for the same archive, other variables: the files are the same.
-    other_hash = upload(client, tar_of({"file": stamp.encode()}), fresh_name())
-    assert made([copy(other_hash), steps[1]]) == first
-    assert made(steps, skipCache=True) != first
-    assert made([copy(archive), steps[1] | {"skipCache": True}]) != first
-    changed = upload(client, tar_of({"file": b"changed"}))
-    assert made([copy(changed), steps[1]]) != first
-    assert made([{"type": "ENV", "args": ["A", "1"]}, *steps]) != first
+    with image(client, steps) as kept:
+        box = client.create(template_id=kept, template_name=None)
+        first = box.shell("cat once")
+        box.kill()
+        # Another name, another hash for the same archive: the files are the same.
+        other_hash = upload(client, content, fresh_name())
+        assert made([copy(other_hash), steps[1]]) == first
+        assert made([{"type": "ENV", "args": ["A", "1"]}, *steps]) != first
+        changed = upload(client, tar_of({"file": b"changed"}))
+        assert made([copy(changed), steps[1]]) != first
+        assert made(steps, skipCache=True) != first
+        assert made([copy(archive), steps[1] | {"skipCache": True}]) != first
 
 
 def test_two_at_once_of_the_same_are_one(client: Client) -> None:

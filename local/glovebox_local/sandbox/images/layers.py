@@ -40,30 +40,28 @@ class Content:
     closed: bool = False
 
     def retain(self) -> Content:
-        """One more image uses it."""
+        """One more image uses it, or somebody who must not lose it now."""
         self.users += 1
         return self
 
     def release(self) -> None:
-        """One image less uses it. Sandboxes that have it keep what they see."""
-        self.users -= 1
+        """One image less uses it; after the last the files are gone.
 
-    def close(self) -> None:
-        """Let go of the files."""
-        if not self.closed:
-            self.closed = True
-            os.close(self.descriptors[0])
-            if self.base is not None:
-                self.base.release()
+        Sandboxes keep what they see, for the kernel counts them.
+        """
+        self.users -= 1
+        if self.users:
+            return
+        self.closed = True
+        os.close(self.descriptors[0])
+        if self.base is not None:
+            self.base.release()
 
     async def put_into(self, site: Site, size_bytes: int) -> None:
         """Give a fresh sandbox these files; it may change ``size_bytes`` of them.
 
         Raises ``SpawnError``.
         """
-        if self.closed:
-            message = "the image was deleted meanwhile"
-            raise SpawnError(message)
         if self.places:
             await site.keeper.dress(size_bytes, self.places, self.descriptors, None)
             return

@@ -20,6 +20,7 @@ from glovebox_local.sandbox.http import ApiError
 
 LINK_SECONDS = 3600
 _MAX_LINKS = 256
+_MAX_ARCHIVES = 256
 _MAX_KNOWN_HASHES = 1024
 MAX_HASH_CHARACTERS = 128
 
@@ -124,7 +125,9 @@ class Uploads:
         known = self._archives.pop(digest, None)
         if known is not None:
             known.close()
-        while self._archives and self._total() + size > self._max_bytes:
+        while self._archives and (
+            len(self._archives) >= _MAX_ARCHIVES or self._total() + size > self._max_bytes
+        ):
             oldest = next(iter(self._archives))
             self._archives.pop(oldest).close()
         self._archives[digest] = Archive(digest, descriptor, size)
