@@ -205,17 +205,17 @@ class Sandboxes:
         site = Site(sandbox.keeper, self._settings.output_bytes, self._null_fd)
         try:
             process = await starting.start(site, image.start, sandbox.env, image.workdir)
+            if not sandbox.keeper.is_open:
+                message = "the sandbox ended with its start command"
+                raise StepError(message)
         except BaseException as error:
-            await self._discard(sandbox)
+            sandbox.keeper.close()
+            sandbox.files.close()
+            self._listeners.close(sandbox.listener)
             if isinstance(error, StepError):
                 raise SpawnError(str(error)) from error
             raise
         sandbox.remember(f"cmd_{time.time_ns()}", process)
-
-    async def _discard(self, sandbox: Sandbox) -> None:
-        sandbox.keeper.close()
-        sandbox.files.close()
-        self._listeners.close(sandbox.listener)
 
     def issue_token(self, sandbox: Sandbox) -> Token:
         """A new token for the sandbox's agent; earlier ones stay valid until they expire."""

@@ -289,6 +289,14 @@ def test_both_ways_to_show_the_key_open_it_and_nothing_else(client: Client) -> N
         {"startCmd": "x", "readyCmd": {"type": "file", "path": "/x", "timeout": 0}},
         {"startCmd": "x", "readyCmd": {"type": "file", "path": "/x", "timeout": 1 << 40}},
         {"startCmd": "x", "readyCmd": {"type": "magic"}},
+        {"startCmd": "x", "readyCmd": {"type": ["port"]}},
+        {"startCmd": "x", "readyCmd": {"type": "file", "path": None}},
+        {"startCmd": "x", "readyCmd": []},
+        {"steps": [{"type": ["RUN"], "args": ["x"]}]},
+        {"steps": [{"type": "COPY", "args": [".", "x"], "filesHash": "x" * 1000}]},
+        {"from_image": "x" * 1000},
+        {"update": "yes"},
+        {"name": "\ud800"},
     ],
 )
 def test_a_malformed_build_is_refused(client: Client, wrong: dict[str, Any]) -> None:
