@@ -46,10 +46,14 @@ def control_error(error: ApiError, request_id: str, *, flat: bool = False) -> Re
 
 
 def agent_error(error: ApiError) -> Reply:
-    """``{error, code, request_id, timestamp, path?, details}``."""
+    """``{error, message, code, request_id, timestamp, path?, details}``.
+
+    The text stands there twice: the SDK's two halves, and JavaScript's, look for it by either name.
+    """
     request_id = new_request_id()
     envelope: dict[str, object] = {
         "error": error.message,
+        "message": error.message,
         "code": error.code,
         "request_id": request_id,
         "timestamp": now(),

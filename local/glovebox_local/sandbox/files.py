@@ -231,11 +231,16 @@ def _write_all(descriptor: int, piece: bytes) -> int:
 
 def _describe(folder: str, entry: os.DirEntry[str]) -> dict[str, Any]:
     found = entry.stat(follow_symlinks=False)
+    is_directory = stat.S_ISDIR(found.st_mode)
+    modified = datetime.fromtimestamp(found.st_mtime, UTC).isoformat()
+    # Two of them twice: the JavaScript SDK has other names for these.
     return {
         "name": entry.name,
         "path": f"{folder.rstrip('/')}/{entry.name}",
         "size": found.st_size,
-        "is_directory": stat.S_ISDIR(found.st_mode),
+        "is_directory": is_directory,
+        "is_dir": is_directory,
         "permissions": stat.filemode(found.st_mode),
-        "modified_time": datetime.fromtimestamp(found.st_mtime, UTC).isoformat(),
+        "modified_time": modified,
+        "modified": modified,
     }

@@ -164,10 +164,14 @@ class Sandboxes:
         if self.live + len(self._ending) >= self._settings.max_sandboxes:
             raise CapacityError
         self._making += 1
+        if image.content is not None:
+            image.content.retain()  # the image may be deleted meanwhile
         try:
             sandbox = await self._make(image, network=network, env=env)
             await self._start(sandbox)
         finally:
+            if image.content is not None:
+                image.content.release()
             self._making -= 1
             self._keepers.refill(network=network)
         self._alive[sandbox.id] = sandbox
@@ -227,8 +231,13 @@ class Sandboxes:
         site = Site(sandbox.keeper, self._settings.output_bytes, self._null_fd)
         try:
             process = await starting.start(site, image.start, sandbox.env, image.workdir)
+            if not sandbox.keeper.is_open:
+                message = "the sandbox ended with its start command"
+                raise StepError(message)
         except BaseException as error:
-            await self._discard(sandbox)
+            sandbox.keeper.close()
+            sandbox.files.close()
+            self._listeners.close(sandbox.listener)
             if isinstance(error, StepError):
                 raise SpawnError(str(error)) from error
             raise
@@ -242,11 +251,6 @@ class Sandboxes:
             session=process_table.inner_pid(process.host_pid),
         )
         sandbox.remember(record.id, record)
-
-    async def _discard(self, sandbox: Sandbox) -> None:
-        sandbox.keeper.close()
-        sandbox.files.close()
-        self._listeners.close(sandbox.listener)
 
     def issue_token(self, sandbox: Sandbox) -> Token:
         """A new token for the sandbox's agent; earlier ones stay valid until they expire."""

@@ -20,6 +20,7 @@ from glovebox_local.sandbox.control import ControlPlane
 from glovebox_local.sandbox.images import layers
 from glovebox_local.sandbox.images.builds import Builds
 from glovebox_local.sandbox.images.catalogue import Images
+from glovebox_local.sandbox.images.making import Maker
 from glovebox_local.sandbox.images.uploads import Uploads
 from glovebox_local.sandbox.isolation import Isolation, IsolationError, Level, reach
 from glovebox_local.sandbox.keeper_link import SpawnError
@@ -116,10 +117,8 @@ class SandboxService:
             self._null_fd,
         )
         uploads = Uploads(self._settings.max_upload_bytes, self._settings.images_mb * MIB)
-        shared = self._shares_images
-        builds = Builds(
-            self._settings, self._images, uploads, keepers, self._null_fd, shared=shared
-        )
+        maker = Maker(self._settings, keepers, self._null_fd, shared=self._shares_images)
+        builds = Builds(self._settings, self._images, uploads, maker)
         templates = TemplateRoutes(self._settings, self._images, uploads, builds)
         control = ControlPlane(self._settings, self._images, sandboxes, templates, self._describe())
         front = Listeners(_protocol(control), self._settings.host)

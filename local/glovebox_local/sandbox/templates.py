@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from glovebox_local.sandbox import checks
 from glovebox_local.sandbox.http import ApiError, Reply, Request, reply_json
 from glovebox_local.sandbox.images import request as requests
-from glovebox_local.sandbox.images.builds import Build, Builds
+from glovebox_local.sandbox.images.build import Build
+from glovebox_local.sandbox.images.builds import Builds
 from glovebox_local.sandbox.images.catalogue import Entry, Images
 from glovebox_local.sandbox.images.uploads import LINK_SECONDS, MAX_HASH_CHARACTERS, Uploads
 from glovebox_local.sandbox.settings import SandboxSettings
@@ -23,6 +25,8 @@ _OF_BUILD = re.compile(rf"{_BUILD}/([^/]+)/(status|logs)")
 _ONE = re.compile(rf"{ROOT}/([^/]+)")
 _HOST = re.compile(rb"[A-Za-z0-9.-]{1,253}(:[0-9]{1,5})?")
 _PROGRESS_AT_MOST = 99
+_EVENTS = b"text/event-stream"
+_EVENT_SECONDS = 0.2
 
 Handler = Callable[[Request], Awaitable[Reply]]
 
@@ -71,8 +75,13 @@ class TemplateRoutes:
             raise ApiError(405, "METHOD_NOT_ALLOWED", f"{request.method} is not for this path")
         raise ApiError(404, "NOT_FOUND", f"there is nothing at {request.path}")
 
-    async def _list(self, _: Request) -> Reply:
-        described = [self._images.describe(entry) for entry in self._images.all()]
+    async def _list(self, request: Request) -> Reply:
+        wanted = {name: request.query(name, "") for name in ("category", "language")}
+        described = [
+            image
+            for image in map(self._images.describe, self._images.all())
+            if all(value in ("", image[name]) for name, value in wanted.items())
+        ]
         return reply_json({"object": "list", "data": described, "has_more": False, "url": ROOT})
 
     async def _link(self, request: Request) -> Reply:
@@ -129,6 +138,8 @@ class TemplateRoutes:
         offset = request.query("offset", "0")
         if not offset.isdecimal() or len(offset) > 12:
             raise checks.invalid("offset must be what the last answer said")
+        if _EVENTS in request.headers.get(b"accept", b""):
+            return Reply(_events(build, int(offset)), content_type=_EVENTS)
         over = build.status != "building"
         answer = {
             "logs": build.log[int(offset) :],
@@ -168,6 +179,19 @@ class TemplateRoutes:
 
 def _progress(build: Build) -> int:
     return min(_PROGRESS_AT_MOST, 100 * build.steps_done // max(1, build.total_steps))
+
+
+async def _events(build: Build, offset: int) -> AsyncIterator[bytes]:
+    """The log as server-sent events, one a line, until the build is over."""
+    while True:
+        over = build.status != "building"
+        lines, offset = build.log[offset:].splitlines(), len(build.log)
+        yield "".join(f"data: {line}\n\n" for line in lines).encode()
+        if over:
+            break
+        await asyncio.sleep(_EVENT_SECONDS)
+    last = "".join(f"data: {line}\n" for line in build.error.splitlines() or [""])
+    yield f"event: {build.status}\n{last}\n".encode()
 
 
 def _request_id() -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -117,6 +118,23 @@ def test_what_commands_of_the_build_made_is_there(client: Client) -> None:
     with image(client, steps) as image_id:
         box = client.create(template_id=image_id, template_name=None)
         assert box.shell("tool; stat -c %s data") == "I am installed\n1000000"
+        box.kill()
+
+
+@pytest.mark.needs_root
+@pytest.mark.skipif(not Path("/usr/bin/npm").exists(), reason="this machine has no npm below /usr")
+def test_npm_as_the_sdk_calls_it_installs_programs_that_are_found(client: Client) -> None:
+    package = {
+        "pkg/package.json": b'{"name": "tiny", "version": "1.0.0", "bin": {"tiny": "run.js"}}',
+        "pkg/run.js": b"#!/usr/bin/env node\nconsole.log('tiny runs')\n",
+    }
+    steps = [
+        copy(upload(client, tar_of(package))),
+        run("chmod +x pkg/run.js && /usr/local/bin/npm install -g --offline --no-audit ./pkg"),
+    ]
+    with image(client, steps) as image_id:
+        box = client.create(template_id=image_id, template_name=None)
+        assert box.shell("tiny") == "tiny runs"
         box.kill()
 
 

@@ -99,7 +99,8 @@ def test_a_malformed_announcement_is_refused(client: Client, body: dict[str, Any
 
 def test_the_same_steps_with_the_same_files_are_built_once(client: Client) -> None:
     stamp = fresh_name()
-    archive = upload(client, tar_of({"file": stamp.encode()}))
+    content = tar_of({"file": stamp.encode()})
+    archive = upload(client, content)
     steps = [copy(archive), run("cat /proc/sys/kernel/random/uuid > once")]
 
     def made(given: list[dict[str, Any]], **others: Any) -> str:
@@ -109,15 +110,18 @@ def test_the_same_steps_with_the_same_files_are_built_once(client: Client) -> No
             box.kill()
         return once
 
-    first = made(steps)
-    # Another name, another hash for the same archive, other variables: the files are the same.
-    other_hash = upload(client, tar_of({"file": stamp.encode()}), fresh_name())
-    assert made([copy(other_hash), steps[1]]) == first
-    assert made(steps, skipCache=True) != first
-    assert made([copy(archive), steps[1] | {"skipCache": True}]) != first
-    changed = upload(client, tar_of({"file": b"changed"}))
-    assert made([copy(changed), steps[1]]) != first
-    assert made([{"type": "ENV", "args": ["A", "1"]}, *steps]) != first
+    with image(client, steps) as kept:
+        box = client.create(template_id=kept, template_name=None)
+        first = box.shell("cat once")
+        box.kill()
+        # Another name, another hash for the same archive: the files are the same.
+        other_hash = upload(client, content, fresh_name())
+        assert made([copy(other_hash), steps[1]]) == first
+        assert made([{"type": "ENV", "args": ["A", "1"]}, *steps]) != first
+        changed = upload(client, tar_of({"file": b"changed"}))
+        assert made([copy(changed), steps[1]]) != first
+        assert made(steps, skipCache=True) != first
+        assert made([copy(archive), steps[1] | {"skipCache": True}]) != first
 
 
 def test_two_at_once_of_the_same_are_one(client: Client) -> None:
@@ -185,6 +189,16 @@ def test_an_image_that_is_being_built_makes_no_sandbox_and_ends_when_deleted(
     assert finish(client, began["build_id"])["status"] == "failed"
 
 
+def test_one_that_is_deleted_while_it_waits_for_its_turn_never_runs(client: Client) -> None:
+    archive = upload(client, tar_of({"f": b"x"}))
+    began = [begin(client, [copy(archive), run("sleep 55")]).body for _ in range(4)]
+    for made in reversed(began):
+        assert client.ask("DELETE", f"/v1/templates/{made['template_id']}").status == 200
+    states = [finish(client, made["build_id"]) for made in began]
+    assert {state["error_message"] for state in states} == {"the build was ended"}
+    assert states[-1]["current_step"] is None
+
+
 def test_status_has_exactly_the_keys_that_the_sdk_takes(client: Client) -> None:
     built = build(client, [run("true")])
     status = client.ask("GET", f"/v1/templates/build/{built['build_id']}/status").body
@@ -206,6 +220,20 @@ def test_logs_go_on_where_the_last_answer_ended_by_either_id(client: Client) -> 
     path = f"/v1/templates/build/{built['build_id']}/logs?offset=-1"
     assert client.ask("GET", path).status == 400
     client.ask("DELETE", f"/v1/templates/{built['template_id']}")
+
+
+def test_who_asks_for_events_gets_the_log_as_it_grows(client: Client) -> None:
+    steps = [run("echo first"), run("sleep 0.5; echo 'event: active'; exit 3")]
+    began = begin(client, steps).body
+    path = urlsplit(began["logs_url"]).path
+    headers = {"X-API-Key": API_KEY, "Accept": "text/event-stream"}
+    answer = request(client.url, "GET", path, headers=headers)
+    assert answer.headers["content-type"] == "text/event-stream"
+    events = answer.raw.decode().strip().split("\n\n")
+    assert "data: first" in events
+    assert "data: event: active" in events
+    assert events[-1] == "event: failed\ndata: step 2 ended with exit code 3"
+    client.ask("DELETE", f"/v1/templates/{began['template_id']}")
 
 
 def test_the_services_own_images_stay(client: Client) -> None:
@@ -261,6 +289,14 @@ def test_both_ways_to_show_the_key_open_it_and_nothing_else(client: Client) -> N
         {"startCmd": "x", "readyCmd": {"type": "file", "path": "/x", "timeout": 0}},
         {"startCmd": "x", "readyCmd": {"type": "file", "path": "/x", "timeout": 1 << 40}},
         {"startCmd": "x", "readyCmd": {"type": "magic"}},
+        {"startCmd": "x", "readyCmd": {"type": ["port"]}},
+        {"startCmd": "x", "readyCmd": {"type": "file", "path": None}},
+        {"startCmd": "x", "readyCmd": []},
+        {"steps": [{"type": ["RUN"], "args": ["x"]}]},
+        {"steps": [{"type": "COPY", "args": [".", "x"], "filesHash": "x" * 1000}]},
+        {"from_image": "x" * 1000},
+        {"update": "yes"},
+        {"name": "\ud800"},
     ],
 )
 def test_a_malformed_build_is_refused(client: Client, wrong: dict[str, Any]) -> None:

@@ -195,7 +195,7 @@ def test_images_have_their_size_and_number(own: SandboxServerProcess) -> None:
         assert begin(client, [run("true")]).status == 403
         for made in (first, second):
             client.ask("DELETE", f"/v1/templates/{made['template_id']}")
-        # What nobody uses any more makes room.
+        # What was deleted makes room.
         third = build(client, [run(f"{fill} && true")])
         assert third["status"] == "active", third["log"]
 
@@ -208,7 +208,35 @@ def test_builds_have_a_network_only_if_the_service_gives_it(
     with own as server:
         assert "\n1\n" in build(Client(server.url), [run(count)])["log"]
     here = len([line for line in Path("/proc/net/dev").read_text().splitlines() if ":" in line])
-    assert f"\n{here}\n" in build(client, [run(f"{count} ")])["log"]
+    built = build(client, [run(f"{count} ")])
+    assert f"\n{here}\n" in built["log"]
+    client.ask("DELETE", f"/v1/templates/{built['template_id']}")
+
+
+def test_images_and_their_sandboxes_leave_nothing(
+    server: SandboxServerProcess, client: Client
+) -> None:
+    process = psutil.Process(server.pid)
+
+    def use(number: int) -> None:
+        steps = [copy(upload(client, tar_of({"f": f"{number}".encode()}, "w"))), run("echo x > y")]
+        with image(client, steps) as below, image(client, [run("rm f")], from_image=below) as above:
+            for made in (below, above):
+                box = client.create(template_id=made, template_name=None)
+                assert box.shell("cat y; echo z > y") == "x"
+                box.kill()
+
+    def at_rest() -> tuple[int, int, str]:
+        mounts = Path(f"/proc/{server.pid}/mountinfo").read_text()
+        return process.num_fds(), len(family(server.pid)), mounts
+
+    use(0)
+    assert eventually(lambda: len(family(server.pid)) % 3 == 2)
+    before = at_rest()
+    for number in range(10):
+        use(number % 2)  # archives stay, so that the same two come again
+    assert eventually(lambda: at_rest()[0] <= before[0] + 1)  # the other archive
+    assert eventually(lambda: at_rest()[1:] == before[1:])
 
 
 def sleepers(pid: int) -> list[psutil.Process]:

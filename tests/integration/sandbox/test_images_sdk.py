@@ -164,6 +164,7 @@ def test_a_failing_step_is_the_builders_error(server: SandboxServerProcess, tmp_
         "GET", f"/v1/templates/build/{failed.value.metadata.build_id}/logs"
     )
     assert "why it failed" in logs.body["logs"]
+    assert Client(server.url).ask("DELETE", f"/v1/templates/{chosen.name}").status == 200
 
 
 def test_an_image_that_does_not_start_is_not_built(
@@ -174,6 +175,8 @@ def test_an_image_that_does_not_start_is_not_built(
         .run_cmd("true")
         .set_start_cmd("echo no use; sleep 60", wait_for_file("/workspace/never", 300, 50))
     )
+    chosen = options(server, tmp_path)
     with pytest.raises(TemplateBuildError) as failed:
-        asyncio.run(Template.build(template, options(server, tmp_path)))
+        asyncio.run(Template.build(template, chosen))
+    assert Client(server.url).ask("DELETE", f"/v1/templates/{chosen.name}").status == 200
     assert "not ready in 0.3 s (file /workspace/never): no use" in str(failed.value)

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 from glovebox_local.sandbox.http import ApiError
-from glovebox_local.sandbox.images.builds import settings_of
 from glovebox_local.sandbox.images.catalogue import Image
 from glovebox_local.sandbox.images.request import is_in_place, read, resolved, stands_in
+from glovebox_local.sandbox.images.steps import settings_of
 
 BASE = Image("1", "base", "Base", "")
 RUN = {"type": "RUN", "args": ["true"]}

@@ -9,7 +9,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 from glovebox_local.sandbox.http import ApiError
-from glovebox_local.sandbox.images.layers import Content, Store
+from glovebox_local.sandbox.images.layers import Content
+from glovebox_local.sandbox.images.store import Store
 from glovebox_local.sandbox.images.uploads import Uploads
 
 
@@ -32,9 +33,9 @@ def test_an_upload_is_found_by_either_hash_and_reads_from_its_beginning() -> Non
     assert send(uploads, "mine", b"content") == digest(b"content")
     assert uploads.digest("mine") == uploads.digest(digest(b"content")) == digest(b"content")
     for _ in range(2):
-        descriptor = uploads.open(digest(b"content"))
-        assert os.read(descriptor, 100) == b"content"
-        os.close(descriptor)
+        archive = uploads.open(digest(b"content"))
+        assert os.read(archive.descriptor, 100) == b"content"
+        archive.close()
     assert not uploads.has("mine")
     assert uploads.digest("other") is None
     uploads.close()
@@ -53,6 +54,15 @@ def test_the_oldest_uploads_make_room() -> None:
     send(uploads, "new", b"b" * 60)
     assert uploads.digest("old") is None
     assert uploads.digest("new") == digest(b"b" * 60)
+
+
+def test_archives_are_bounded_in_number() -> None:
+    uploads = Uploads(100, 10_000)
+    for number in range(300):
+        send(uploads, f"h{number}", f"{number}".encode())
+    there = [number for number in range(300) if uploads.digest(f"h{number}")]
+    assert there == list(range(44, 300))
+    uploads.close()
 
 
 def test_an_old_hash_of_a_forgotten_archive_finds_nothing_and_no_other() -> None:
@@ -98,43 +108,39 @@ def test_a_build_gets_what_room_there_is() -> None:
     assert store.reserve(70) == 70
 
 
-def test_contents_that_nobody_uses_make_room_least_recently_used_first() -> None:
+def test_a_content_is_found_and_counted_until_nobody_uses_it() -> None:
     store = Store(100)
-    made = {key: content(key, 30) for key in ("a", "b", "c")}
-    for one in made.values():
-        store.add(one)
-    made["a"].retain()
-    assert store.find("b") is made["b"]
-    assert store.reserve(40) == 40
-    assert [made[key].closed for key in ("a", "b", "c")] == [False, False, True]
-    assert store.find("c") is None
-    assert store.reserve(60) == 30
-    assert (made["a"].closed, made["b"].closed) == (False, True)
-    made["a"].close()
+    one = content("one", 60).retain()
+    store.add(one)
+    assert store.find("one") is one
+    assert store.reserve(100) == 40
+    store.unreserve(40)
+    one.retain()
+    one.release()
+    assert store.find("one") is one
+    one.release()
+    assert one.closed
+    assert store.find("one") is None
+    assert store.reserve(100) == 100
 
 
-def test_contents_are_bounded_in_number_but_used_ones_stay() -> None:
-    store = Store(1 << 40)
-    used = content("used", 1).retain()
-    store.add(used)
-    made = [content(str(number), 1) for number in range(150)]
-    for one in made:
-        store.add(one)
-    assert not used.closed
-    assert sum(not one.closed for one in made) == 127
-    for one in (used, *made):
-        one.close()
+def test_a_content_that_another_took_the_place_of_counts_while_it_is_used() -> None:
+    store = Store(100)
+    old, new = content("same", 30).retain(), content("same", 30).retain()
+    store.add(old)
+    store.add(new)
+    assert store.find("same") is new
+    assert store.reserve(100) == 40
+    store.unreserve(40)
+    old.release()
+    assert store.reserve(100) == 70
+    new.release()
 
 
 def test_what_an_image_lies_on_stays_as_long_as_the_image() -> None:
-    store = Store(100)
-    below = content("below", 50)
-    store.add(below)
-    above = Content("above", (os.open("/dev/null", os.O_RDONLY),), (), 50, below.retain())
-    store.add(above.retain())
-    assert store.reserve(10) == 0
+    below = content("below", 50).retain()
+    above = Content("above", (os.open("/dev/null", os.O_RDONLY),), (), 50, below.retain()).retain()
+    below.release()
+    assert not below.closed
     above.release()
-    assert store.reserve(100) == 50
-    assert (above.closed, below.closed) == (True, False)
-    assert store.reserve(50) == 50
-    assert below.closed
+    assert (above.closed, below.closed) == (True, True)

@@ -1,5 +1,6 @@
-"""The images that sandboxes are made from (HopX says template): known, built, stored, started.
+"""The images that sandboxes are made from (HopX says template).
 
-``catalogue`` knows them by name, ``request`` reads what a client wants built, ``builds`` builds it
-in a sandbox (``site``), ``uploads`` and ``layers`` hold files, ``starting`` runs a start command.
+``request`` reads what a client wants, ``builds`` admits and remembers it, ``making`` makes it of
+``steps`` taken in a ``site``; ``uploads``, ``layers`` and ``store`` hold files, ``catalogue`` the
+names; ``starting`` runs an image's start command.
 """

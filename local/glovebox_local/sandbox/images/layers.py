@@ -8,7 +8,7 @@ server never looks into either: what a build leaves is as untrusted as the build
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 
 from glovebox_local.sandbox import mounting
@@ -19,7 +19,6 @@ from glovebox_local.sandbox.recipe import HOME
 MAX_LAYERS = 12
 """How often an image may be built on another; bounded by what one packet carries."""
 
-_MAX_CONTENTS = 128
 _BYTES_PER_FILE = 2048
 _KERNEL_BYTES_PER_FILE = 1024
 
@@ -41,30 +40,28 @@ class Content:
     closed: bool = False
 
     def retain(self) -> Content:
-        """One more image uses it."""
+        """One more image uses it, or somebody who must not lose it now."""
         self.users += 1
         return self
 
     def release(self) -> None:
-        """One image less uses it. Sandboxes that have it keep what they see."""
-        self.users -= 1
+        """One image less uses it; after the last the files are gone.
 
-    def close(self) -> None:
-        """Let go of the files."""
-        if not self.closed:
-            self.closed = True
-            os.close(self.descriptors[0])
-            if self.base is not None:
-                self.base.release()
+        Sandboxes keep what they see, for the kernel counts them.
+        """
+        self.users -= 1
+        if self.users:
+            return
+        self.closed = True
+        os.close(self.descriptors[0])
+        if self.base is not None:
+            self.base.release()
 
     async def put_into(self, site: Site, size_bytes: int) -> None:
         """Give a fresh sandbox these files; it may change ``size_bytes`` of them.
 
         Raises ``SpawnError``.
         """
-        if self.closed:
-            message = "the image was deleted meanwhile"
-            raise SpawnError(message)
         if self.places:
             await site.keeper.dress(size_bytes, self.places, self.descriptors, None)
             return
@@ -75,53 +72,6 @@ class Content:
             raise SpawnError(str(error)) from error
         finally:
             os.close(packed)
-
-
-@dataclass(slots=True, eq=False)
-class Store:
-    """The contents that exist, by key, the least recently used first."""
-
-    max_bytes: int
-    _known: dict[str, Content] = field(default_factory=dict)
-    _reserved: int = 0
-
-    def find(self, key: str) -> Content | None:
-        """What was built from the same things before."""
-        content = self._known.pop(key, None)
-        if content is not None:
-            self._known[key] = content
-        return content
-
-    def reserve(self, wanted_bytes: int) -> int:
-        """Set aside room for a build: as much as wanted, or what can be had, 0 if nothing.
-
-        Contents that no image uses any more make room.
-        """
-        for key, content in list(self._known.items()):
-            if self._free() >= wanted_bytes:
-                break
-            if content.users == 0:
-                self._known.pop(key).close()
-        granted = max(0, min(wanted_bytes, self._free()))
-        self._reserved += granted
-        return granted
-
-    def unreserve(self, granted_bytes: int) -> None:
-        """The build is over."""
-        self._reserved -= granted_bytes
-
-    def add(self, content: Content) -> None:
-        """Keep what a build made."""
-        previous = self._known.pop(content.key, None)
-        if previous is not None and previous.users == 0:
-            previous.close()
-        self._known[content.key] = content
-        unused = (c.key for c in list(self._known.values()) if c.users == 0 and c is not content)
-        while len(self._known) > _MAX_CONTENTS and (key := next(unused, "")):
-            self._known.pop(key).close()
-
-    def _free(self) -> int:
-        return self.max_bytes - self._reserved - sum(c.size_bytes for c in self._known.values())
 
 
 @cache

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from glovebox_local.sandbox import checks
-from glovebox_local.sandbox.recipe import HOME, IMAGE_PLACES
+from glovebox_local.sandbox.recipe import IMAGE_PLACES
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:-]{0,63}")
@@ -25,6 +25,7 @@ _READY_KINDS = {
     "command": "command",
 }
 _MAX_STEPS = 200
+_MAX_NAME_CHARACTERS = 256
 _MAX_SOURCES = 256
 _MAX_LINE_BYTES = 64 * 1024
 _MIN_INTERVAL_MS = 20
@@ -94,19 +95,21 @@ def read(body: dict[str, Any]) -> BuildRequest:
             raise checks.invalid(f"{field} must be a positive whole number")
     if body.get("registry_credentials") is not None:
         raise checks.invalid("registry_credentials: the local service pulls from no registry")
+    from_image = checks.text(body, "from_image")
+    if not 0 < len(from_image) <= _MAX_NAME_CHARACTERS:
+        raise checks.invalid(f"from_image must be 1 to {_MAX_NAME_CHARACTERS} characters")
     given = body.get("steps")
     given = [] if given is None else given
     if not isinstance(given, list) or len(given) > _MAX_STEPS:
         raise checks.invalid(f"steps must be a list of at most {_MAX_STEPS}")
-    steps = [_step(step, f"steps[{number}]") for number, step in enumerate(given)]
+    steps = [_step(_worded(step), f"steps[{number}]") for number, step in enumerate(given)]
     command = _start_command(body, steps)
     ready = _ready(body.get("readyCmd"))
     if ready is not None and not command:
         raise checks.invalid("readyCmd needs a startCmd")
-    # As a build goes by its folders, so does the start command.
     return BuildRequest(
         name=name,
-        from_image=checks.text(body, "from_image"),
+        from_image=from_image,
         steps=tuple(step for step in steps if step.kind != "CMD"),
         start=Start(command, ready) if command else None,
         skip_cache=checks.flag(body, "skipCache", False)
@@ -145,6 +148,18 @@ def _line(body: dict[str, Any], name: str) -> str:
     return value
 
 
+def _worded(given: Any) -> Any:
+    """A step as the Python SDK words it; the JavaScript SDK says some otherwise."""
+    if not isinstance(given, dict):
+        return given
+    match given.get("type"):
+        case "env":
+            return {**given, "type": "ENV", "args": [given.get("key"), given.get("value")]}
+        case "workdir":
+            return {**given, "type": "WORKDIR", "args": [given.get("path")]}
+    return given
+
+
 def _step(given: Any, where: str) -> Step:
     if not isinstance(given, dict) or given.get("type") not in _KINDS:
         raise checks.invalid(f"{where} must be an object with a type of {', '.join(_KINDS)}")
@@ -155,12 +170,14 @@ def _step(given: Any, where: str) -> Step:
     if len(words) != (2 if kind in ("COPY", "ENV") else 1):
         raise checks.invalid(f"{where}: {kind} takes {'two' if len(words) == 1 else 'one'} of args")
     if kind == "ENV":
-        checks.variables({words[0]: words[1]} and {"args": {words[0]: words[1]}}, "args")
+        checks.variables({"args": {words[0]: words[1]}}, "args")
     if kind == "USER" and not _USER.fullmatch(words[0]):
         raise checks.invalid(f"{where}: not a user's name")
     files_hash = ""
     if kind == "COPY":
         files_hash = checks.text(given, "filesHash")
+        if len(files_hash) > _MAX_NAME_CHARACTERS:
+            raise checks.invalid(f"{where}.filesHash exceeds {_MAX_NAME_CHARACTERS} characters")
         if not words[0] or words[0].count(",") >= _MAX_SOURCES:
             raise checks.invalid(f"{where}: COPY takes 1 to {_MAX_SOURCES} sources")
     return Step(kind, words, files_hash)
@@ -169,10 +186,12 @@ def _step(given: Any, where: str) -> Step:
 def _ready(given: Any) -> Ready | None:
     if given is None:
         return None
-    if not isinstance(given, dict) or given.get("type") not in _READY_KINDS:
+    if not isinstance(given, dict) or given.get("type") not in tuple(_READY_KINDS):
         raise checks.invalid(f"readyCmd.type must be one of {', '.join(_READY_KINDS)}")
     kind: ReadyKind = given["type"]
     value = given.get(_READY_KINDS[kind])
+    if kind == "process" and value is None:
+        value = given.get("name")  # as the JavaScript SDK has it
     if kind == "port":
         if not isinstance(value, int) or isinstance(value, bool) or not 0 < value < 65536:
             raise checks.invalid("readyCmd.port must be a port's number")
@@ -192,6 +211,3 @@ def _milliseconds(given: dict[str, Any], name: str, default: int) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not 0 < value <= _MAX_READY_MS:
         raise checks.invalid(f"readyCmd.{name} must be 1 to {_MAX_READY_MS} milliseconds")
     return value
-
-
-__all__ = ["HOME", "BuildRequest", "Ready", "Start", "Step", "is_in_place", "read", "resolved"]

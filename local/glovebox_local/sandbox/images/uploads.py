@@ -20,6 +20,7 @@ from glovebox_local.sandbox.http import ApiError
 
 LINK_SECONDS = 3600
 _MAX_LINKS = 256
+_MAX_ARCHIVES = 256
 _MAX_KNOWN_HASHES = 1024
 MAX_HASH_CHARACTERS = 128
 
@@ -34,10 +35,22 @@ class Link:
     expires: float
 
 
-@dataclass(slots=True)
-class _Archive:
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """An uploaded archive, held open: it stays until it is closed, whatever else is uploaded."""
+
+    digest: str
+    """SHA-256 of the archive as it came."""
     descriptor: int
     size: int
+
+    def reopened(self) -> int:
+        """A descriptor of its own, at the beginning."""
+        return os.open(f"/proc/self/fd/{self.descriptor}", os.O_RDONLY | os.O_CLOEXEC)
+
+    def close(self) -> None:
+        """Let go of it."""
+        os.close(self.descriptor)
 
 
 class Uploads:
@@ -46,7 +59,7 @@ class Uploads:
     def __init__(self, max_archive_bytes: int, max_bytes: int) -> None:
         self.max_archive_bytes = min(max_archive_bytes, max_bytes)
         self._max_bytes = max_bytes
-        self._archives: dict[str, _Archive] = {}
+        self._archives: dict[str, Archive] = {}
         self._digests: dict[str, str] = {}
         self._links: dict[str, Link] = {}
 
@@ -59,10 +72,10 @@ class Uploads:
         digest = files_hash if self.has(files_hash) else self._digests.get(files_hash, "")
         return digest if digest in self._archives else None
 
-    def open(self, digest: str) -> int:
-        """A descriptor of its own of an archive, at the beginning. Raises ``KeyError``."""
+    def open(self, digest: str) -> Archive:
+        """An archive, for the caller to close. Raises ``KeyError`` if it is not there."""
         archive = self._archives[digest]
-        return os.open(f"/proc/self/fd/{archive.descriptor}", os.O_RDONLY | os.O_CLOEXEC)
+        return Archive(digest, archive.reopened(), archive.size)
 
     def announce(self, files_hash: str, size: int) -> Link:
         """A link for one upload."""
@@ -105,17 +118,19 @@ class Uploads:
     def close(self) -> None:
         """Let go of all of them."""
         for archive in self._archives.values():
-            os.close(archive.descriptor)
+            archive.close()
         self._archives = {}
 
     def _keep(self, digest: str, descriptor: int, size: int) -> None:
         known = self._archives.pop(digest, None)
         if known is not None:
-            os.close(known.descriptor)
-        while self._archives and self._total() + size > self._max_bytes:
+            known.close()
+        while self._archives and (
+            len(self._archives) >= _MAX_ARCHIVES or self._total() + size > self._max_bytes
+        ):
             oldest = next(iter(self._archives))
-            os.close(self._archives.pop(oldest).descriptor)
-        self._archives[digest] = _Archive(descriptor, size)
+            self._archives.pop(oldest).close()
+        self._archives[digest] = Archive(digest, descriptor, size)
 
     def _total(self) -> int:
         return sum(archive.size for archive in self._archives.values())
