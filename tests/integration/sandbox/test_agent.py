@@ -168,7 +168,7 @@ def test_a_file_is_not_replaced_if_that_was_said(shared: Box) -> None:
 
 def test_errors_have_the_flat_envelope(shared: Box) -> None:
     body = shared.file("read", "/workspace/missing").body
-    assert set(body) == {"error", "code", "request_id", "timestamp", "details", "path"}
+    assert set(body) == {"error", "message", "code", "request_id", "timestamp", "details", "path"}
     assert (body["path"], body["details"]) == ("/workspace/missing", {"path": "/workspace/missing"})
 
 
