@@ -215,6 +215,24 @@ def test_packages_are_installed_from_what_was_copied(
     Sandbox.delete_template(built.template_id, **account)
 
 
+@covers(
+    "Template.build",
+    "Template.from_ubuntu_image",
+    "Template.from_python_image",
+    "Template.from_node_image",
+)
+def test_the_images_that_the_sdk_has_names_for_are_there(
+    build: Build, account: Account, runner: asyncio.Runner
+) -> None:
+    for template in (
+        Template().from_ubuntu_image("22.04"),
+        Template().from_python_image("3.12-slim"),
+        Template().from_node_image("20"),
+    ):
+        built = runner.run(build(template.run_cmd("python3 --version")))
+        Sandbox.delete_template(built.template_id, **account)
+
+
 @covers("Template.build")
 def test_a_step_that_fails_fails_the_build_and_says_which(
     build: Build, runner: asyncio.Runner
