@@ -191,6 +191,21 @@ check(
   },
 );
 
+check(
+  "the images that the SDK has names for are there",
+  ["Template.build", "Template.fromUbuntuImage", "Template.fromPythonImage", "Template.fromNodeImage"],
+  async () => {
+    for (const template of [
+      new Template().fromUbuntuImage("22.04"),
+      new Template().fromPythonImage("3.12-slim"),
+      new Template().fromNodeImage("20"),
+    ]) {
+      const built = await Template.build(template.runCmd("python3 --version"), named());
+      await Sandbox.deleteTemplate(built.templateID, account);
+    }
+  },
+);
+
 check("a step that fails fails the build", ["Template.build"], async () => {
   const template = new Template("base").runCmd("echo the reason; exit 9");
   const failed = await refusal(Template.build(template, named()));

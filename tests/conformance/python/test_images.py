@@ -1,4 +1,4 @@
-"""Templates (the server's images): listed, built, used and deleted through both SDKs."""
+"""Templates (the server's images): built, used and deleted through both SDKs."""
 
 from __future__ import annotations
 
@@ -41,35 +41,6 @@ def build(account: Account) -> Build:
         return await Template.build(template, BuildOptions(**wanted, **account, **given))
 
     return build
-
-
-@in_both("Sandbox.list_templates", "Sandbox.get_template")
-def test_the_vendors_two_templates_are_there(sdk: Blocking, account: Account) -> None:
-    listed = {template.name: template for template in sdk.list_templates(**account)}
-    assert {"base", "code-interpreter"} <= set(listed)
-    for name in ("base", "code-interpreter"):
-        template = sdk.get_template(name, **account)
-        assert (template.id, template.status) == (listed[name].id, "active")
-        assert template.is_active
-    assert sdk.get_template(listed["base"].id, **account).name == "base"
-
-
-@in_both("Sandbox.list_templates")
-def test_templates_are_filtered(sdk: Blocking, account: Account) -> None:
-    everything = sdk.list_templates(**account)
-    for template in everything:
-        alike = sdk.list_templates(
-            category=template.category, language=template.language, **account
-        )
-        assert template.id in {found.id for found in alike}
-    assert sdk.list_templates(category="none", **account) == []
-    assert sdk.list_templates(language="none", **account) == []
-
-
-@in_both("Sandbox.get_template")
-def test_an_unknown_template_is_not_found(sdk: Blocking, account: Account) -> None:
-    with pytest.raises(NotFoundError):
-        sdk.get_template("no-such-template", **account)
 
 
 @covers(
@@ -215,6 +186,24 @@ def test_packages_are_installed_from_what_was_copied(
     Sandbox.delete_template(built.template_id, **account)
 
 
+@covers(
+    "Template.build",
+    "Template.from_ubuntu_image",
+    "Template.from_python_image",
+    "Template.from_node_image",
+)
+def test_the_images_that_the_sdk_has_names_for_are_there(
+    build: Build, account: Account, runner: asyncio.Runner
+) -> None:
+    for template in (
+        Template().from_ubuntu_image("22.04"),
+        Template().from_python_image("3.12-slim"),
+        Template().from_node_image("20"),
+    ):
+        built = runner.run(build(template.run_cmd("python3 --version")))
+        Sandbox.delete_template(built.template_id, **account)
+
+
 @covers("Template.build")
 def test_a_step_that_fails_fails_the_build_and_says_which(
     build: Build, runner: asyncio.Runner
@@ -271,14 +260,3 @@ def test_a_deleted_template_is_gone(
     for ask in (sdk.get_template, sdk.delete_template):
         with pytest.raises(NotFoundError):
             ask(built.template_id, **account)
-
-
-@in_both("Sandbox.delete_template")
-def test_the_vendors_own_templates_cannot_be_deleted(sdk: Blocking, account: Account) -> None:
-    from hopx_ai.errors import APIError
-
-    base = sdk.get_template("base", **account)
-    with pytest.raises(APIError) as refused:
-        sdk.delete_template(base.id, **account)
-    assert refused.value.status_code == 403
-    assert sdk.get_template("base", **account).is_active

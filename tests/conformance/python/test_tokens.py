@@ -45,7 +45,7 @@ def test_there_is_no_token_for_what_is_not_there(make: Make) -> None:
 def test_a_sandbox_is_used_with_its_address_and_token_alone(account: dict[str, str]) -> None:
     with Sandbox.create(template="base", timeout_seconds=120, **account) as sandbox:
         url, token = sandbox.get_info().public_host, sandbox.get_token()
-        debug = Sandbox.debug(url.replace("http://", "http://"), token)
+        debug = Sandbox.debug(url.replace("http://", "ws://"), token)
         assert debug.commands.run("echo 1").stdout == "1\n"
         wrong = Sandbox.debug(url, "wrong", "wrong")
         with pytest.raises(AgentError):
