@@ -15,7 +15,9 @@ from glovebox_local.sandbox.recipe import IMAGE_PLACES
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:-]{0,63}")
 # Public images of plain systems and runtimes: this machine's own system stands in for them.
-_STAND_IN = re.compile(r"(library/)?(ubuntu|debian|python|node)(:[A-Za-z0-9._-]{1,64})?")
+_STAND_IN = re.compile(
+    r"((library/)?(ubuntu|debian|python|node)|ubuntu/node)(:[A-Za-z0-9._-]{1,64})?"
+)
 _KINDS = ("RUN", "COPY", "ENV", "WORKDIR", "USER", "CMD")
 _READY_KINDS = {
     "port": "port",
