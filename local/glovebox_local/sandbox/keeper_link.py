@@ -54,6 +54,10 @@ class Keeper:
         self._unwanted: set[int] = set()  # being started for somebody who has gone
         self._next_tag = 0
         self._open = True
+        self._closed = False
+        self._on_ended: Callable[[], None] | None = None
+        self.lives = 1
+        """Sandboxes that the process behind this has made, this one's included."""
         end.setblocking(False)
         loop.add_reader(end.fileno(), self._read)
 
@@ -137,11 +141,35 @@ class Keeper:
 
     def close(self) -> None:
         """Kill the sandbox and everything in it; ``gone`` tells when that is done."""
-        if self._open:
-            self._open = False
+        self._open = False
+        if not self._closed:
+            self._closed = True
             self._loop.remove_reader(self._end.fileno())
             self._end.close()
             self._fail(SpawnError("the sandbox is gone"))
+
+    def end_sandbox(self, on_ended: Callable[[], None]) -> None:
+        """Kill the sandbox and everything in it, and keep the keeper for another.
+
+        ``on_ended`` is called when nothing of the sandbox is left; ``successor`` may be taken then.
+        """
+        try:
+            self._send(("again",))
+        except SpawnError:
+            self.close()
+            return
+        self._open = False
+        self._on_ended = on_ended
+        self._fail(SpawnError("the sandbox is gone"))
+
+    def successor(self) -> Keeper:
+        """The same keeper for its next sandbox; this object is done with."""
+        self._closed = True
+        self._loop.remove_reader(self._end.fileno())
+        fresh = Keeper(self.slot, self.pid, self._end, self._loop)
+        fresh._ready.set_result(None)
+        fresh.lives = self.lives + 1
+        return fresh
 
     def _send(self, packet: wire.Packet, fds: tuple[int, ...] = ()) -> None:
         if not self._open:
@@ -155,7 +183,7 @@ class Keeper:
 
     def _read(self) -> None:
         try:
-            while self._open:
+            while not self._closed:
                 self._heed(wire.receive(self._end)[0])
         except BlockingIOError:
             pass
@@ -180,8 +208,10 @@ class Keeper:
                 self._fail(SpawnError(text))
             case ("signalled", int(code)) if self._signalled is not None:
                 _settle(self._signalled, code)
-            case ("died",):
+            case ("died",) if self._on_ended is None:
                 self._died()
+            case ("ended",) if self._on_ended is not None:
+                self._on_ended()
 
     def _heed_process(self, packet: wire.Packet) -> None:
         match packet:

@@ -12,6 +12,7 @@ import os
 import subprocess
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 
 from glovebox_local.sandbox import wire
 from glovebox_local.sandbox.keeper_link import Keeper, SpawnError
@@ -19,6 +20,11 @@ from glovebox_local.sandbox.spawner.launch import launch
 from glovebox_local.sandbox.spawner.plan import Plan
 
 _TRIES = 3
+# A keeper without a sandbox is some 3 MB; beyond these it is cheaper to fork another when needed.
+_MAX_IDLE = 8
+_IDLE_SECONDS = 2.0
+# Groups keep what they counted; and whatever a keeper might gather over the time ends with it.
+_MAX_LIVES = 100
 
 Made = tuple[Keeper, int]
 """A keeper whose sandbox is made, and the host's id of the sandbox's first process."""
@@ -35,6 +41,7 @@ class Keepers:
         self._alive: dict[int, Keeper] = {}
         self._asked: dict[int, asyncio.Future[Keeper]] = {}
         self._ready: dict[bool, deque[asyncio.Task[Made]]] = {False: deque(), True: deque()}
+        self._idle: list[Keeper] = []
         self._free_slots: list[int] = []
         self._slots_made = 0
         self._stopping = False
@@ -68,6 +75,33 @@ class Keepers:
         message = "sandboxes end as soon as they are made"
         raise SpawnError(message)
 
+    def end(self, keeper: Keeper, *, clean: bool) -> None:
+        """Kill a keeper's sandbox; ``keeper.gone`` tells when nothing of it is left.
+
+        The keeper of a sandbox that met none of its limits (``clean``) makes another one later: it
+        was never in the sandbox, and a third of a sandbox's making is that of its keeper.
+        """
+        wanted = len(self._idle) < _MAX_IDLE and keeper.lives < _MAX_LIVES
+        if clean and wanted and self._plan.full and not self._stopping:
+            keeper.end_sandbox(partial(self._renew, keeper))
+        else:
+            keeper.close()
+
+    def _renew(self, keeper: Keeper) -> None:
+        fresh = self._alive[keeper.slot] = keeper.successor()
+        keeper.gone.set()
+        if self._stopping:
+            fresh.close()
+            return
+        self._idle.append(fresh)
+        self._loop.call_later(_IDLE_SECONDS, self._let_go, fresh)
+
+    def _let_go(self, keeper: Keeper) -> None:
+        """Nobody wanted another sandbox: what it holds is given back."""
+        if keeper in self._idle:
+            self._idle.remove(keeper)
+            keeper.close()
+
     def refill(self, *, network: bool) -> None:
         """Make sandboxes of this kind until ``spare`` are ready; after the hurry, not within it."""
         while len(self._ready[network]) < self._spare and not self._stopping:
@@ -95,13 +129,20 @@ class Keepers:
         self._ready[network].append(task)
 
     async def _make(self, network: bool) -> Made:
-        keeper = await self._ask()
+        keeper = await self._keeper()
         try:
             await keeper.ready()
             return keeper, await keeper.make(network=network)
         except BaseException:
             keeper.close()
             raise
+
+    async def _keeper(self) -> Keeper:
+        while self._idle:
+            keeper = self._idle.pop()
+            if keeper.is_open:
+                return keeper
+        return await self._ask()
 
     async def _ask(self) -> Keeper:
         slot = heapq.heappop(self._free_slots) if self._free_slots else self._slots_made

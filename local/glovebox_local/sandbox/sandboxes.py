@@ -294,7 +294,8 @@ class Sandboxes:
     async def _end(self, sandbox: Sandbox) -> None:
         if sandbox.timer is not None:
             sandbox.timer.cancel()
-        sandbox.keeper.close()
+        clean = sandbox.state == RUNNING and not sandbox.limits.hit_ever()
+        self._keepers.end(sandbox.keeper, clean=clean)
         self.states.release(sandbox)
         sandbox.files.close()
         sandbox.limits.close()

@@ -21,6 +21,8 @@ server → keeper       ``("everyone", number)``                           to al
 keeper → server       ``("signalled", exit_code)``                       they have it, if 0
 keeper → server       ``("exited", tag, wait_status)``                   it ended
 keeper → server       ``("died",)``                                      the sandbox ended itself
+server → keeper       ``("again",)``                                     kill it, and be kept
+keeper → server       ``("ended",)``                                     nothing of it is left
 ====================  =================================================  ========================
 
 Closing the socket is the order to kill the sandbox and everything in it.

@@ -32,6 +32,7 @@ class Keeper:
         self._sandbox_fd = -1
         self._processes: dict[int, tuple[int, int]] = {}  # pidfd: (tag, pid)
         self._events = select.epoll()
+        self._own_processes = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
 
     def serve(self) -> None:
         """Obey until the socket closes."""
@@ -66,6 +67,8 @@ class Keeper:
         match packet:
             case ("make", bool(network)):
                 self._make(network)
+            case ("again",):
+                self._end_sandbox()
             case ("dress", int(size), tuple(places), bool(fresh)):
                 self._dress(size, places, fds, fresh=fresh)
             case ("start", int(tag), list(argv), dict(environment), str(directory)):
@@ -76,6 +79,21 @@ class Keeper:
                 self._signal_everyone(number)
         for descriptor in fds:
             os.close(descriptor)
+
+    def _end_sandbox(self) -> None:
+        """Kill the sandbox, and be as before it was made."""
+        self.kill()
+        if self._born is not None:
+            os.close(self._born.input_fd)
+            self._born = None
+        for descriptor in (self._sandbox_fd, *self._processes):
+            with contextlib.suppress(OSError):  # of one that has died the events know no more
+                self._events.unregister(descriptor)
+            os.close(descriptor)
+        self._sandbox_fd = -1
+        self._processes = {}
+        linux.setns(self._own_processes, linux.CLONE_NEWPID)
+        wire.send(self._end, ("ended",))
 
     def _make(self, network: bool) -> None:
         try:
@@ -167,6 +185,8 @@ class Keeper:
         wire.send(self._end, ("signalled", os.waitstatus_to_exitcode(status)))
 
     def _report_exit(self, descriptor: int) -> None:
+        if descriptor not in self._processes:
+            return  # it ended with its sandbox, whose end was told in the same moment
         tag, pid = self._processes.pop(descriptor)
         self._events.unregister(descriptor)
         os.close(descriptor)
