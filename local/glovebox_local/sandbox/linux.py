@@ -34,6 +34,7 @@ RESOLVE_BENEATH = 0x08
 CONFINED = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV
 """A name opened so names something inside the directory itself, whatever the sandbox planted."""
 
+_MNT_DETACH = 2
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _PR_SET_NO_NEW_PRIVS = 38
@@ -106,6 +107,11 @@ def mount(source: str, target: str, kind: str, flags: int, options: str) -> None
         options.encode() or None,
     )
     _check(result, f"mount {target}")
+
+
+def detach_mounts(target: str) -> None:
+    """Take a mount and all below it out of this process's view."""
+    _check(_libc.umount2(target.encode(), _MNT_DETACH), f"umount {target}")
 
 
 def die_with_parent(signal_number: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import signal
@@ -124,6 +125,10 @@ class SandboxService:
         front = Listeners(_protocol(control), self._settings.host)
         try:
             await self._probe(sandboxes)
+            # What is there by now stays: the collector need not look at it, which takes it long
+            # enough to show in the time of the one create in twenty that meets it.
+            gc.collect()
+            gc.freeze()
             main = await self._listen(front)
             said = {"url": main.url, **self._describe(), "pid": os.getpid()}
             announce({**said, "spawner_pid": keepers.pid})
