@@ -31,6 +31,7 @@ _FSCONFIG_CMD_CREATE = 6
 _ATTR_RDONLY = 0x1
 _ATTR_NOSUID = 0x2
 _ATTR_NODEV = 0x4
+_ATTR_NOEXEC = 0x8
 _ATTR_IDMAP = 0x10_0000
 _SAFE = _ATTR_NOSUID | _ATTR_NODEV
 
@@ -61,14 +62,25 @@ def owned(tree: int, path: str, userns: int, *, writable: bool) -> int:
     What belongs to a user id as the user namespace ``userns`` has it inside (1000) belongs, in the
     view, to the host's user for it. Needs Linux 6.3 for a tmpfs.
     """
+    wanted = _ATTR_IDMAP | _SAFE | (0 if writable else _ATTR_RDONLY)
+    return _view(tree, path, _MountAttributes(set=wanted, userns_fd=userns))
+
+
+def blank() -> int:
+    """A view of /dev/null through which not even that can be reached: what it covers is denied.
+
+    Needs Linux 5.12.
+    """
+    wanted = _SAFE | _ATTR_RDONLY | _ATTR_NOEXEC
+    return _view(_AT_FDCWD, "/dev/null", _MountAttributes(set=wanted))
+
+
+def _view(tree: int, path: str, attributes: _MountAttributes) -> int:
     flags = _OPEN_TREE_CLONE | os.O_CLOEXEC | (0 if path else _AT_EMPTY_PATH)
     view = linux.call(_SYS_OPEN_TREE, "open_tree", tree, path.encode(), flags)
     try:
-        wanted = _ATTR_IDMAP | _SAFE | (0 if writable else _ATTR_RDONLY)
-        attributes = _MountAttributes(set=wanted, userns_fd=userns)
         size = ctypes.sizeof(attributes)
-        pointer = ctypes.byref(attributes)
-        arguments = (view, b"", _AT_EMPTY_PATH, pointer, size)
+        arguments = (view, b"", _AT_EMPTY_PATH, ctypes.byref(attributes), size)
         linux.call(_SYS_MOUNT_SETATTR, "mount_setattr", *arguments)
     except BaseException:
         os.close(view)

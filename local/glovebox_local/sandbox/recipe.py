@@ -66,8 +66,13 @@ def find_bwrap() -> str:
     return found
 
 
-def bwrap_options(settings: SandboxSettings, view: View, *, network: bool) -> Options:
-    """All of bwrap's options but those that name descriptors (files, filter, information)."""
+def bwrap_options(
+    settings: SandboxSettings, view: View, *, network: bool, masks: bool = True
+) -> Options:
+    """All of bwrap's options but those that name descriptors (files, filter, information).
+
+    Without ``masks``, whoever runs bwrap covers ``masked_files`` itself.
+    """
     before = (
         *_namespaces(network=network),
         *(("--clearenv",) if settings.recipe.clean_environment else ()),
@@ -75,7 +80,7 @@ def bwrap_options(settings: SandboxSettings, view: View, *, network: bool) -> Op
         *(() if view.has_etc else etc_options(SHARED_ETC)),
         *(etc_options(NETWORK_ETC) if network else ()),
         *("--proc", "/proc", "--dev", "/dev"),
-        *_masks(),
+        *(_mask_options() if masks else ()),
         *_sized("/dev/shm", settings.shm_mb, "1777"),  # noqa: S108 - the sandbox's own
         *_sized("/tmp", settings.tmp_mb, "1777"),  # noqa: S108 - the sandbox's own
         *_sized(HOME, settings.workspace_mb, "0755"),
@@ -120,9 +125,14 @@ def small_files(*, network: bool) -> tuple[tuple[str, bytes], ...]:
     return tuple((path, content.encode()) for path, content in files)
 
 
-def _masks() -> tuple[str, ...]:
-    present = [path for path in (Path("/proc", name) for name in _MASKED_PROC) if path.exists()]
-    return tuple(word for path in present for word in ("--ro-bind", "/dev/null", str(path)))
+def masked_files() -> tuple[str, ...]:
+    """Those of /proc that no sandbox may read, as far as this kernel has them."""
+    paths = (Path("/proc", name) for name in _MASKED_PROC)
+    return tuple(str(path) for path in paths if path.exists())
+
+
+def _mask_options() -> tuple[str, ...]:
+    return tuple(word for path in masked_files() for word in ("--ro-bind", "/dev/null", path))
 
 
 def _sized(path: str, mebibytes: int, mode: str) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ import uvloop
 from uvicorn.config import Config
 
 from glovebox_local.file_limit import raise_file_limit
-from glovebox_local.sandbox import recipe, runtime, seccomp, sockets
+from glovebox_local.sandbox import mounting, recipe, runtime, seccomp, sockets
 from glovebox_local.sandbox.agent import Agent
 from glovebox_local.sandbox.control import ControlPlane
 from glovebox_local.sandbox.images import layers
@@ -185,6 +185,7 @@ class SandboxService:
     def _make_plan(self, view: recipe.View, root: bool) -> Plan:
         settings = self._settings
         groups = self.isolation.groups
+        keeper_masks = root and _can_mask()
         return Plan(
             full=root,
             own_uid=settings.recipe.own_uid,
@@ -194,9 +195,12 @@ class SandboxService:
             inside_uid=recipe.INSIDE_UID,
             bwrap=recipe.find_bwrap(),
             options={
-                network: recipe.bwrap_options(settings, view, network=network)
+                network: recipe.bwrap_options(
+                    settings, view, network=network, masks=not keeper_masks
+                )
                 for network in (False, True)
             },
+            masked=recipe.masked_files() if keeper_masks else (),
             memory_bytes=settings.memory_mb * MIB,
             pids=settings.pids,
             cpus=settings.cpus,
@@ -225,6 +229,14 @@ def system_call_filter(settings: SandboxSettings) -> bytes:
     known = seccomp.missing_table() is None
     wanted = settings.recipe.seccomp and (known or not settings.without_filter)
     return seccomp.build() if wanted else b""
+
+
+def _can_mask() -> bool:
+    try:
+        os.close(mounting.blank())
+    except OSError:
+        return False
+    return True
 
 
 def _protocol(application: Any, ws: Any = None) -> Config:

@@ -16,7 +16,7 @@ import signal
 from typing import NoReturn
 
 from glovebox_local.sandbox import cgroups, linux, wire
-from glovebox_local.sandbox.spawner import birth, dress, entry
+from glovebox_local.sandbox.spawner import birth, dress, entry, masks
 from glovebox_local.sandbox.spawner.plan import Plan
 
 
@@ -99,6 +99,7 @@ class Keeper:
         try:
             self._born = birth.make_sandbox(self._plan, self._uid, network=network)
             self._sandbox_fd = os.pidfd_open(self._born.first_pid)
+            masks.cover(self._sandbox_fd, self._plan.masked)
             linux.setns(self._sandbox_fd, self._joined_now(network=network))
         except (birth.BirthError, OSError) as error:
             wire.send(self._end, ("failed", str(error)))

@@ -13,6 +13,7 @@ _FIELDS = (
     "inside_uid",
     "bwrap",
     "options",
+    "masked",
     "memory_bytes",
     "pids",
     "cpus",
@@ -43,6 +44,7 @@ class Plan:
         inside_uid: int,
         bwrap: str,
         options: dict[bool, tuple[tuple[str, ...], tuple[tuple[str, bytes], ...], tuple[str, ...]]],
+        masked: tuple[str, ...],
         memory_bytes: int,
         pids: int,
         cpus: float,
@@ -61,6 +63,8 @@ class Plan:
         self.inside_uid = inside_uid
         self.bwrap = bwrap
         self.options = options
+        self.masked = masked
+        """Files that the keeper covers once bwrap is done; nothing where bwrap does it."""
         self.memory_bytes = memory_bytes
         self.pids = pids
         self.cpus = cpus
