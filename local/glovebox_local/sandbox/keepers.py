@@ -42,6 +42,9 @@ class Keepers:
         self._asked: dict[int, asyncio.Future[Keeper]] = {}
         self._ready: dict[bool, deque[asyncio.Task[Made]]] = {False: deque(), True: deque()}
         self._idle: list[Keeper] = []
+        # One after the other, as far as the processors allow: at the same time they would all be
+        # ready as late as the last.
+        self._places = asyncio.Semaphore(len(os.sched_getaffinity(0)) + 1)
         self._free_slots: list[int] = []
         self._slots_made = 0
         self._stopping = False
@@ -129,13 +132,14 @@ class Keepers:
         self._ready[network].append(task)
 
     async def _make(self, network: bool) -> Made:
-        keeper = await self._keeper()
-        try:
-            await keeper.ready()
-            return keeper, await keeper.make(network=network)
-        except BaseException:
-            keeper.close()
-            raise
+        async with self._places:
+            keeper = await self._keeper()
+            try:
+                await keeper.ready()
+                return keeper, await keeper.make(network=network)
+            except BaseException:
+                keeper.close()
+                raise
 
     async def _keeper(self) -> Keeper:
         while self._idle:
