@@ -11,7 +11,7 @@ PIP_FLAGS := --quiet --disable-pip-version-check --no-deps --require-hashes
 
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help setup demo test check unit lock bench-floor bench-sandbox bwrap node clean
+.PHONY: help setup demo test check unit lock bench-floor bench-sandbox bwrap node tools clean
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -53,17 +53,23 @@ check: setup ## Format, lint and types
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy .
 
-# Tests that look at nothing but their own: side by side. The others count the machine's processes,
-# mounts and folders, and run alone.
+# Tests that look at nothing but their own: side by side, or file by file where those of a file
+# share a server. The others count what is on the machine, or load it, and run alone.
 SIDE_BY_SIDE := tests/unit tests/docs tests/stack tests/contract
-ALONE := tests/integration tests/conformance tests/e2e
+FILE_BY_FILE := tests/integration/sandbox tests/conformance
+LOUD := tests/integration/sandbox/test_abuse.py
+ALONE := tests/integration/local tests/e2e
 
 unit: setup ## The quick tests
 	@$(BIN)/python -m pytest -n 2 tests/unit tests/docs
 
-test: check .venv-sam/.ready $(JAVASCRIPT)/node_modules/.ready ## Everything that CI runs
+tools: .venv-sam/.ready $(JAVASCRIPT)/node_modules/.ready
+
+test: setup ## Everything that CI runs
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target check tools
 	@$(BIN)/python -m pytest -n 2 --dist worksteal $(SIDE_BY_SIDE)
-	@$(BIN)/python -m pytest $(ALONE)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --ignore $(LOUD) $(FILE_BY_FILE)
+	@$(BIN)/python -m pytest $(LOUD) $(ALONE)
 
 bench-floor: setup ## Wall time against bare bubblewrap and pytest
 	@$(BIN)/python benchmarks/floor.py

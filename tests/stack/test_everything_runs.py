@@ -3,13 +3,29 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 from tests.stack.definitions import ROOT
 
+GROUPS = ("SIDE_BY_SIDE", "FILE_BY_FILE", "LOUD", "ALONE")
 
-def test_make_runs_every_folder_of_tests() -> None:
+
+def test_make_runs_every_file_of_tests_once() -> None:
     text = (ROOT / "Makefile").read_text()
-    named = re.findall(r"^(?:SIDE_BY_SIDE|ALONE) := (.*)$", text, re.MULTILINE)
-    found = {f"tests/{path.name}" for path in (ROOT / "tests").iterdir() if path.is_dir()}
-    holding = {folder for folder in found if any((ROOT / folder).rglob("test_*.py"))}
-    assert set(" ".join(named).split()) == holding
+    assert all(f"$({name})" in text for name in GROUPS)
+    assert "--ignore $(LOUD) $(FILE_BY_FILE)" in text
+    named = {
+        name: re.findall(rf"^{name} := (.*)$", text, re.MULTILINE)[0].split() for name in GROUPS
+    }
+    loud = {ROOT / path for path in named["LOUD"]}
+
+    def group_of(file: Path) -> list[str]:
+        if file in loud:
+            return ["LOUD"]
+        return [name for name in GROUPS for path in named[name] if file.is_relative_to(ROOT / path)]
+
+    files = [
+        file for file in (ROOT / "tests").rglob("test_*.py") if "node_modules" not in str(file)
+    ]
+    assert files
+    assert {str(file): group_of(file) for file in files if len(group_of(file)) != 1} == {}

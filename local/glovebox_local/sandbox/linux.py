@@ -55,6 +55,10 @@ _syscall = _libc.syscall
 _syscall.restype = ctypes.c_long
 
 
+# The signal and the parent of `die_with_parent`.
+_dies_with: tuple[int, int] | None = None
+
+
 class _CapHeader(ctypes.Structure):
     _fields_ = (("version", ctypes.c_uint32), ("pid", ctypes.c_int))
 
@@ -115,8 +119,23 @@ def detach_mounts(target: str) -> None:
 
 
 def die_with_parent(signal_number: int) -> None:
-    """Ask the kernel to send this signal when the thread that started this process ends."""
+    """Ask the kernel to send this signal when the thread that started this process ends.
+
+    The kernel forgets it with every change of identity; those of this module renew it.
+    """
+    global _dies_with  # noqa: PLW0603 - a property of the process
+    _dies_with = (signal_number, os.getppid())
     _check(_prctl(_PR_SET_PDEATHSIG, signal_number, 0, 0, 0), "prctl(PR_SET_PDEATHSIG)")
+
+
+def renew_death_signal() -> None:
+    """Ask again for what ``die_with_parent`` asked for, after a change of identity."""
+    if _dies_with is None:
+        return
+    number, parent = _dies_with
+    _prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0)
+    if os.getppid() != parent:  # it ended just now, and nobody told us
+        os.kill(os.getpid(), number)
 
 
 def offer_to_oom_killer(score: int) -> None:
@@ -182,6 +201,7 @@ def set_filesystem_identity(uid: int, gid: int) -> None:
     if uid == 0:
         _libc.setfsuid(0)
         _libc.setfsgid(0)
+        renew_death_signal()
     else:
         _libc.setfsgid(gid)
         _libc.setfsuid(uid)

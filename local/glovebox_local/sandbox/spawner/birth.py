@@ -124,7 +124,7 @@ def _identity(plan: Plan, uid: int) -> Iterator[None]:
         os.setresuid(0, 0, 0)
         os.setresgid(0, 0, 0)
         # The kernel forgets it with every change of identity.
-        linux.die_with_parent(signal.SIGKILL)
+        linux.renew_death_signal()
 
 
 def _holding(content: bytes) -> int:
