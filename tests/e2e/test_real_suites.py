@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -58,9 +59,9 @@ def plain_pytest(source: Path, out: Path) -> dict[str, str]:
 def test_every_id_ends_as_in_plain_pytest(
     stack: Stack, tmp_path: Path, requirement: str, isolation: str, count: int
 ) -> None:
-    source = tmp_path / "source"
-    shutil.copytree(unpacked_sdist(requirement), source)
-    expected = plain_pytest(source, tmp_path / "plain.json")
+    source, plain = tmp_path / "source", tmp_path / "plain"
+    for folder in (source, plain):
+        shutil.copytree(unpacked_sdist(requirement), folder)
     manifest = {
         "version": 1,
         "name": requirement.partition("==")[0],
@@ -71,7 +72,10 @@ def test_every_id_ends_as_in_plain_pytest(
         ],
     }
     (source / "glovebox.json").write_text(json.dumps(manifest))
-    ended = stack.run(source, seconds=380)
+    with ThreadPoolExecutor(1) as beside:
+        native = beside.submit(plain_pytest, plain, tmp_path / "plain.json")
+        ended = stack.run(source, seconds=380)
+        expected = native.result()
     report = ended.report
     got = {test["test_id"]: test["result"] for test in report["tests"]}
     assert len(got) == count

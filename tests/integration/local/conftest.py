@@ -122,7 +122,7 @@ Resources:
   WorkQueue:
     Type: AWS::SQS::Queue
     Properties:
-      VisibilityTimeout: 1
+      VisibilityTimeout: 3
       RedrivePolicy: {deadLetterTargetArn: !GetAtt WorkDead.Arn, maxReceiveCount: 2}
   LaunchQueue: {Type: AWS::SQS::Queue, Properties: {VisibilityTimeout: 60}}
   FaultyDead: {Type: AWS::SQS::Queue}

@@ -58,7 +58,7 @@ def test_failed_messages_of_a_batch_are_retried_and_end_in_the_dead_letter_queue
         ).get("Messages")
         return received
 
-    assert [message["Body"] for message in eventually(dead)] == ["bad-1"]
+    assert [message["Body"] for message in eventually(dead, seconds=30)] == ["bad-1"]
     seen = playground.seen("batch")
     assert sorted(item["body"] for item in seen) == ["bad-1", "bad-1", "ok-1", "ok-2"]
     first = next(item for item in seen if item["body"] == "bad-1")
