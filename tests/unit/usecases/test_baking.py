@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from glovebox.domain.errors import SandboxUnavailable
+from glovebox.domain import keys
+from glovebox.domain.errors import NotFound, SandboxUnavailable
 from glovebox.domain.outcome import Conclusion
 from glovebox.domain.report import Report
 from glovebox.usecases.plan import BAKE_FROM_SANDBOXES
@@ -123,3 +124,16 @@ def test_a_provider_that_cannot_bake_costs_the_saving_only(quick: Spine) -> None
     quick.plan.images.bake = unavailable  # type: ignore[method-assign]
     assert run(quick).conclusion is Conclusion.PASSED
     assert images_of_tests(quick) == {"code-interpreter"}
+
+
+def test_a_bundle_that_cannot_be_had_leaves_no_sandbox_behind(tmp_path: Path) -> None:
+    spine = Spine(tmp_path)
+    files = {"test_a.py": "def test_x(): pass\n"}
+    suites = [{"name": "unit", "framework": "pytest"}]
+    run_id = spine.start({"source": {"inline": {"files": files}}, "suites": suites})
+    spine.prepare(run_id)
+    [message] = spine.messages(spine.plan(run_id), run_id)
+    del spine.artifacts.objects[keys.bundle_key(run_id)]
+    with pytest.raises(NotFound):
+        spine.launcher()(message, lambda: 900.0)
+    assert spine.sandboxes.live == {}

@@ -91,7 +91,8 @@ class AttemptGroup:
             # An image may be gone again: it is a saving, and the base does as well.
             with suppress(SandboxRefused):
                 return self._create_of(batch.baked, batch, ttl), b""
-        return self._create_of(batch.image, batch, ttl), self.bundle()
+        bundle = self.bundle()  # first: where it cannot be had, there is to be no sandbox either
+        return self._create_of(batch.image, batch, ttl), bundle
 
     def _create_of(self, image: str, batch: Batch, ttl_seconds: int) -> Sandbox:
         request = SandboxRequest(image=image, network=batch.network, ttl_seconds=ttl_seconds)
