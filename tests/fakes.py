@@ -23,8 +23,17 @@ from glovebox.domain.errors import (
     SourceError,
     StoreConflict,
 )
+from glovebox.domain.pacing import (
+    Demand,
+    PaceLimits,
+    PaceState,
+    Turns,
+    leave,
+    slow_down,
+    take_turns,
+)
 from glovebox.domain.run import Run
-from glovebox.ports import Claim, CommandAnswer, SandboxRequest
+from glovebox.ports import Claim, Clock, CommandAnswer, SandboxRequest
 
 _PATH = f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin"
 """With this interpreter's pytest in it."""
@@ -341,6 +350,42 @@ class MemoryWorkflow:
     def heartbeat(self, token: str) -> bool:
         self.beats.append(token)
         return token not in self.answered
+
+
+FREE = PaceLimits(per_minute=100_000, sandboxes=1000)
+
+
+class MemoryPace:
+    """The pace of one process. `calls` counts what would be calls to the table."""
+
+    def __init__(self, limits: PaceLimits = FREE, clock: Clock | None = None) -> None:
+        self._lock = threading.Lock()
+        self._limits, self._clock = limits, clock or RealClock()
+        self.state = PaceState()
+        self.calls = 0
+
+    def take(self, demand: Demand) -> Turns:
+        with self._lock:
+            self.calls += 1
+            self.state, turns = take_turns(self.state, self._limits, demand, self._clock.now())
+            return turns
+
+    def slow_down(self, *, asked_at: float, retry_after_seconds: float) -> None:
+        with self._lock:
+            self.calls += 1
+            self.state = slow_down(
+                self.state,
+                self._clock.now(),
+                asked_at=asked_at,
+                retry_after_seconds=retry_after_seconds,
+            )
+
+    def leave(self, owner: str, *, live: int, unused: int, given: Turns | None) -> None:
+        with self._lock:
+            self.calls += 1
+            self.state = leave(
+                self.state, self._clock.now(), owner=owner, live=live, unused=unused, given=given
+            )
 
 
 def token_maker() -> Any:

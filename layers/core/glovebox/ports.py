@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 from glovebox.domain.attempt import Attempt
+from glovebox.domain.pacing import Demand, Turns
 from glovebox.domain.run import Run
 
 
@@ -76,6 +77,22 @@ class Images(Protocol):
 
     def remove(self, name: str) -> None:
         """Forget an image; one that is gone already is no error. Raises SandboxUnavailable."""
+
+
+class Pace(Protocol):
+    """Turns to create sandboxes and places to keep them in, shared by all that create any.
+
+    Every method is one conditional write. Raises StoreConflict where too many write at once.
+    """
+
+    def take(self, demand: Demand) -> Turns:
+        """Take turns and places, as many as there are."""
+
+    def slow_down(self, *, asked_at: float, retry_after_seconds: float) -> None:
+        """Tell everybody of a 429 to a creation that was asked for at `asked_at` (epoch)."""
+
+    def leave(self, owner: str, *, live: int, unused: int, given: Turns | None) -> None:
+        """Give back an owner's places but for `live`, and the last `unused` turns of `given`."""
 
 
 class Claim(StrEnum):

@@ -64,7 +64,9 @@ class SandboxError(GloveboxError):
 class SandboxUnavailable(SandboxError):
     """A sandbox could not be created or reached now. Retried with backoff.
 
-    `retry_after_seconds` is the provider's own wish, where it stated one.
+    `retry_after_seconds` is the provider's own wish, where it stated one, or how far ahead the
+    next turn to create a sandbox is. `asked` is False where the provider was not asked at all:
+    no turn soon enough, the circuit open, the run stopped.
     """
 
     def __init__(
@@ -73,8 +75,10 @@ class SandboxUnavailable(SandboxError):
         *,
         sandbox_id: str | None = None,
         retry_after_seconds: float | None = None,
+        asked: bool = True,
     ) -> None:
         self.retry_after_seconds = retry_after_seconds
+        self.asked = asked
         super().__init__(reason, sandbox_id=sandbox_id)
 
 
