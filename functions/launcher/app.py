@@ -7,11 +7,15 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from glovebox.adapters import aws
+from glovebox.adapters.dynamodb_pace import DynamoPace
 from glovebox.adapters.dynamodb_runs import DynamoRuns
 from glovebox.adapters.hopx_sandboxes import HopxSandboxes
+from glovebox.adapters.provider_circuit import GuardedSandboxes
 from glovebox.adapters.s3_artifacts import S3Artifacts
 from glovebox.adapters.stepfunctions_workflow import StepFunctionsWorkflow
 from glovebox.adapters.system import SystemClock, new_token
+from glovebox.domain.pacing import PaceLimits
+from glovebox.ports import Sandboxes
 from glovebox.settings import Settings
 from glovebox.telemetry import LogEvent, make_logger
 from glovebox.usecases.launch import LaunchBatch, LaunchMessage
@@ -30,19 +34,37 @@ class LauncherSettings(Settings):
     data_bucket: str = Field(alias="GLOVEBOX_DATA_BUCKET")
     hopx_base_url: str = Field(alias="HOPX_BASE_URL")
     hopx_api_key_secret: str = Field(alias="HOPX_API_KEY_SECRET")
+    sandboxes_per_minute: int = Field(alias="GLOVEBOX_SANDBOXES_PER_MINUTE", ge=1)
+    max_sandboxes: int = Field(alias="GLOVEBOX_MAX_SANDBOXES", ge=1)
+    circuit_failures: int = Field(alias="GLOVEBOX_CIRCUIT_FAILURES", ge=0)
+
+
+def provider(settings: LauncherSettings, key: str) -> Sandboxes:
+    """The sandbox provider, behind the circuit breaker unless that is switched off."""
+    sandboxes = HopxSandboxes(settings.hopx_base_url, key)
+    if settings.circuit_failures == 0:
+        return sandboxes
+
+    def changed(before: str, after: str) -> None:
+        logger.warning(LogEvent.CIRCUIT_CHANGED, state=after, state_before=before)
+
+    table, failures = settings.table, settings.circuit_failures
+    return GuardedSandboxes(sandboxes, aws.dynamodb(), table, failures, changed)
 
 
 @cache
 def wired() -> LaunchBatch:
     """The use case."""
     settings = LauncherSettings.from_env(os.environ)
+    limits = PaceLimits(settings.sandboxes_per_minute, settings.max_sandboxes)
     return LaunchBatch(
-        HopxSandboxes(settings.hopx_base_url, aws.secret(settings.hopx_api_key_secret)),
+        provider(settings, aws.secret(settings.hopx_api_key_secret)),
         DynamoRuns(aws.dynamodb(), settings.table),
         S3Artifacts(aws.s3(), settings.data_bucket),
         StepFunctionsWorkflow(aws.stepfunctions()),
         SystemClock(),
         new_token,
+        DynamoPace(aws.dynamodb(), settings.table, limits, SystemClock()),
     )
 
 

@@ -18,6 +18,7 @@ class LogEvent(StrEnum):
     BATCH_ENDED = "batch ended"
     RUN_REDUCED = "run reduced"
     RUNS_SWEPT = "runs swept"
+    CIRCUIT_CHANGED = "circuit changed"
     MESSAGE_FAILED = "message failed"
     REQUEST_REFUSED = "request refused"
 

@@ -19,6 +19,7 @@ from glovebox.usecases.settle import SettleRound
 from tests.fakes import (
     FolderSandboxes,
     MemoryArtifacts,
+    MemoryPace,
     MemoryRuns,
     MemoryWorkflow,
     RealClock,
@@ -39,6 +40,7 @@ class Spine:
         self.artifacts = MemoryArtifacts()
         self.workflow = MemoryWorkflow()
         self.clock = RealClock()
+        self.pace = MemoryPace()
         self.token = token_maker()
         self.seconds_left = seconds_left
         shared = (self.runs, self.artifacts, self.clock)
@@ -51,7 +53,13 @@ class Spine:
 
     def launcher(self) -> LaunchBatch:
         return LaunchBatch(
-            self.sandboxes, self.runs, self.artifacts, self.workflow, self.clock, self.token
+            self.sandboxes,
+            self.runs,
+            self.artifacts,
+            self.workflow,
+            self.clock,
+            self.token,
+            self.pace,
         )
 
     def start(self, manifest: dict[str, Any], run_id: str = "r1") -> str:

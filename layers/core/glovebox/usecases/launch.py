@@ -18,8 +18,9 @@ from pydantic import BaseModel, ConfigDict
 from glovebox.domain.errors import NotFound, SandboxRefused, StoreConflict
 from glovebox.domain.outcome import StopReason
 from glovebox.domain.plan import Batch, Group, group_seconds
-from glovebox.ports import Artifacts, Claim, Clock, NewToken, Runs, Sandboxes, Workflow
+from glovebox.ports import Artifacts, Claim, Clock, NewToken, Pace, Runs, Sandboxes, Workflow
 from glovebox.usecases.attempt import AttemptGroup
+from glovebox.usecases.pacing import PacedSandboxes
 
 BATCH_LIMIT_BYTES = 8 * 1024 * 1024
 BUNDLE_LIMIT_BYTES = 200 * 1024 * 1024
@@ -55,6 +56,7 @@ class LaunchBatch:
     workflow: Workflow
     clock: Clock
     new_token: NewToken
+    pace: Pace
     _bundles: dict[str, bytes] = field(default_factory=dict)
     _bundle_lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -75,8 +77,9 @@ class LaunchBatch:
         watch = _Watch(self.runs, self.workflow, self.clock, batch, message.token)
         if watch.look():
             return  # stopped before it began: the account is made without these attempts
+        paced = self._paced(batch, watch, seconds_left)
         attempt = AttemptGroup(
-            self.sandboxes,
+            paced,
             self.runs,
             self.artifacts,
             self.clock,
@@ -86,11 +89,26 @@ class LaunchBatch:
         )
         watch.on_stop = attempt.kill_live
         lanes = _Lanes(batch, attempt, seconds_left, watch)
-        with watch, ThreadPoolExecutor(batch.width, thread_name_prefix="lane") as pool:
+        with paced, watch, ThreadPoolExecutor(batch.width, thread_name_prefix="lane") as pool:
             for done in [pool.submit(lanes.run) for _ in range(batch.width)]:
                 done.result()
         if lanes.failed and batch.fail_fast:
             self.runs.request_stop(batch.run_id, StopReason.FAIL_FAST)
+
+    def _paced(
+        self, batch: Batch, watch: _Watch, seconds_left: Callable[[], float]
+    ) -> PacedSandboxes:
+        longest = max(group_seconds(group, batch.suites[group.suite]) for group in batch.groups)
+        return PacedSandboxes(
+            self.sandboxes,
+            self.pace,
+            self.clock,
+            owner=f"{batch.run_id}/{batch.batch_id}",
+            wanted=batch.width,
+            expected=len(batch.groups),
+            stopped=watch.stopped,
+            patience=lambda: seconds_left() - longest - ANSWER_SECONDS,
+        )
 
     def _bundle(self, key: str) -> bytes:
         """The run's bundle; the last one is kept, since a warm launcher meets it again."""
