@@ -20,6 +20,7 @@ from tests.fakes import (
     FolderSandboxes,
     MemoryArtifacts,
     MemoryPace,
+    MemoryLaunchQueue,
     MemoryRuns,
     MemoryWorkflow,
     RealClock,
@@ -39,6 +40,7 @@ class Spine:
         self.runs = MemoryRuns()
         self.artifacts = MemoryArtifacts()
         self.workflow = MemoryWorkflow()
+        self.queue = MemoryLaunchQueue()
         self.clock = RealClock()
         self.pace = MemoryPace()
         self.token = token_maker()
@@ -57,6 +59,7 @@ class Spine:
             self.runs,
             self.artifacts,
             self.workflow,
+            self.queue,
             self.clock,
             self.token,
             self.pace,
@@ -77,6 +80,22 @@ class Spine:
             for t in tickets
         ]
 
+    def turn(self, message: LaunchMessage) -> None:
+        """One launcher, whose time really runs out."""
+        ends_at = self.clock.monotonic() + self.seconds_left
+        self.launcher()(message, lambda: ends_at - self.clock.monotonic())
+
+    def launch(self, message: LaunchMessage) -> int:
+        """Drive a batch through all its turns; returns how many there were."""
+        self.turn(message)
+        turns = 1
+        while self.queue.sent:
+            body, _ = self.queue.sent.pop()
+            self.turn(LaunchMessage.model_validate_json(body))
+            turns += 1
+            assert turns < 100, "the batch is handed on for ever"
+        return turns
+
     def drive(self, run_id: str) -> Report:
         """Prepare → Plan → (Launch → Settle)* → Reduce."""
         self.prepare(run_id)
@@ -84,7 +103,7 @@ class Spine:
         while answer.batches:
             assert answer.round < 10, "the rounds never end"
             for message in self.messages(answer, run_id):
-                self.launcher()(message, lambda: self.seconds_left)
+                self.launch(message)
             answer = self.settle(run_id, answer.round)
         self.reduce(run_id)
         return self.report(run_id)

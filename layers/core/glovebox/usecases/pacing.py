@@ -23,6 +23,8 @@ LOOK_SECONDS = 0.5
 """How often one that waits looks whether its run was stopped, or a place is free."""
 PLACE_SECONDS = 5.0
 """How often one that waits for a place of another launcher asks for it."""
+COME_AGAIN_SECONDS = 15.0
+"""When to come again where no place was free in time."""
 BUSY_SECONDS = 1.0
 """When to come again where too many write at once."""
 
@@ -188,7 +190,7 @@ class PacedSandboxes:
             if busy >= self._width:
                 # Whoever has sandboxes will have a place when one of them ends, if not before.
                 if (patience - waited if busy else left) <= 0:
-                    raise _too_far(PLACE_SECONDS)
+                    raise _too_far(COME_AGAIN_SECONDS)
                 return LOOK_SECONDS
             wait = self._due[0] - now if self._due else self._wait_seconds
             if wait > left or not self._due:
