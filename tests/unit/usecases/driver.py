@@ -19,8 +19,8 @@ from glovebox.usecases.settle import SettleRound
 from tests.fakes import (
     FolderSandboxes,
     MemoryArtifacts,
-    MemoryPace,
     MemoryLaunchQueue,
+    MemoryPace,
     MemoryRuns,
     MemoryWorkflow,
     RealClock,
