@@ -10,6 +10,7 @@ GloveboxError
 │   ├── SandboxLost            vanished while it was in use
 │   └── SandboxRefused         the provider says no and will say no again (key, quota, image)
 ├── RunStopped             the run was stopped while this step was under way
+├── NewerRelease           a document that a newer release wrote: another try meets that release
 ├── StoreConflict          a conditional write lost: somebody else was first
 ├── NotFound               no such run, test or report
 └── SettingsError          the function's environment is incomplete
@@ -97,6 +98,16 @@ class RunStopped(GloveboxError):
     def __init__(self, run_id: str) -> None:
         self.run_id = run_id
         super().__init__("the run was stopped")
+
+
+class NewerRelease(GloveboxError):
+    """A document is of a version that this release would misread."""
+
+    def __init__(self, version: int, known: int) -> None:
+        super().__init__(
+            f"a document of version {version}: this release reads up to {known}, "
+            "a newer one is being rolled out"
+        )
 
 
 class StoreConflict(GloveboxError):

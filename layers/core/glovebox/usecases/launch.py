@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict
 from glovebox.domain.attempt import Attempt, AttemptState
 from glovebox.domain.outcome import StopReason
 from glovebox.domain.plan import Batch, Group
+from glovebox.domain.schema_version import SchemaVersion
 from glovebox.ports import (
     Artifacts,
     Claim,
@@ -55,7 +56,7 @@ class LaunchMessage(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    schema_version: int = 1
+    schema_version: SchemaVersion = 1
     run_id: str
     batch_id: str
     key: str
