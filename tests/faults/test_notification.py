@@ -62,9 +62,9 @@ class Topic:
             if not fails or self.answers_lost:
                 answer = real(client, operation, request)
             if fails:
-                # The emulated state machine reads the status and the id of the answer.
+                # The emulated state machine reads all of the answer.
                 metadata = {"HTTPStatusCode": 500, "RequestId": "1"}
-                error: Any = {"Error": {"Code": "InternalError"}, "ResponseMetadata": metadata}
+                error: Any = {"Error": {"Code": "E", "Message": "m"}, "ResponseMetadata": metadata}
                 raise ClientError(error, operation)
             return answer
 
@@ -154,13 +154,17 @@ def test_a_topic_that_always_fails_ends_the_execution_red_and_leaves_the_report(
 
 def test_subscribers_are_told_only_after_the_reducer_answered() -> None:
     into_notify = [
-        name
+        (name, kind)
         for name, state in state_machine()["States"].items()
-        if "Notify" in (state.get("Next"), state.get("Default"))
-        or any(edge["Next"] == "Notify" for edge in state.get("Catch", []))
-        or any(edge["Next"] == "Notify" for edge in state.get("Choices", []))
+        for kind, edges in (
+            ("Next", [state]),
+            ("Catch", state.get("Catch", [])),
+            ("Choices", state.get("Choices", [])),
+            ("Default", [{"Next": state.get("Default")}]),
+        )
+        if any(edge.get("Next") == "Notify" for edge in edges)
     ]
-    assert into_notify == ["Reduce"]
+    assert into_notify == [("Reduce", "Next")]
     text = state_machine()["States"]["Notify"]["Parameters"]["Message.$"]
     assert text == "$.notice.message", "the reducer's own words, the same at every try"
 
