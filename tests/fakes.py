@@ -63,6 +63,15 @@ class FakeClock:
         self._monotonic += seconds
 
 
+class CrowdClock(FakeClock):
+    """One on which many threads can wait at once: waiting takes a moment of real time as well,
+    so that nobody runs ahead of the others."""
+
+    def sleep(self, seconds: float) -> None:
+        time.sleep(0.001)
+        self.advance(min(seconds, 0.05))
+
+
 class RealClock:
     """The machine's clock, for tests that run processes."""
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -19,10 +21,11 @@ from glovebox.domain.pacing import (
     PaceLimits,
     Turns,
 )
-from glovebox.ports import Pace
+from glovebox.ports import Pace, SandboxRequest
+from glovebox.usecases.pacing import PacedSandboxes
 from moto import mock_aws
 
-from tests.fakes import FakeClock, MemoryPace
+from tests.fakes import CrowdClock, FakeClock, FolderSandboxes, MemoryPace
 
 LIMITS = PaceLimits(per_minute=60, sandboxes=12)
 Paces = Callable[[], Pace]
@@ -275,6 +278,29 @@ def test_alone_a_launcher_makes_one_call_a_taking(counting: Counting, clock: Fak
     for _ in range(10):
         take(pace)
     assert counting.calls == 12
+
+
+def test_eighty_sandboxes_of_two_launchers_cost_at_most_three_calls_for_ten(
+    counting: Counting, tmp_path: Path
+) -> None:
+    clock = CrowdClock()
+    provider = FolderSandboxes(tmp_path)
+    request = SandboxRequest("base", network=False, ttl_seconds=60)
+
+    def launcher(owner: str) -> PacedSandboxes:
+        pace = DynamoPace(counting, "runs", PaceLimits(60, 100), clock)  # type: ignore[arg-type]
+        return PacedSandboxes(provider, pace, clock, owner, wanted=10, expected=40)
+
+    def lane(paced: PacedSandboxes) -> None:
+        for _ in range(4):
+            paced.kill(paced.create(request).sandbox_id)
+
+    launchers = [launcher("a"), launcher("b")]
+    with ThreadPoolExecutor(20) as lanes:
+        list(lanes.map(lane, [paced for paced in launchers for _ in range(10)]))
+    assert len(provider.requests) == 80
+    assert counting.calls <= 0.3 * 80
+    assert clock.monotonic() > 70, "and they came no faster for it"
 
 
 def test_what_another_wrote_comes_with_the_refusal(counting: Counting, clock: FakeClock) -> None:

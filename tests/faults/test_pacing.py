@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,17 +13,9 @@ from glovebox.domain.pacing import LONGEST_WAIT_SECONDS, PaceLimits
 from glovebox.ports import SandboxRequest
 from glovebox.usecases.pacing import PacedSandboxes
 
-from tests.fakes import FakeClock, FolderSandboxes, MemoryPace
+from tests.fakes import CrowdClock, FakeClock, FolderSandboxes, MemoryPace
 
 REQUEST = SandboxRequest("base", network=False, ttl_seconds=60)
-
-
-class SlowFakeClock(FakeClock):
-    """One on which many can wait at once: their waiting takes a moment of real time as well."""
-
-    def sleep(self, seconds: float) -> None:
-        time.sleep(0.001)
-        self.advance(min(seconds, 0.05))
 
 
 class World:
@@ -247,7 +238,7 @@ def test_one_without_a_place_gets_it_when_another_ends(tmp_path: Path) -> None:
 
 def test_never_more_are_alive_than_the_stack_allows(tmp_path: Path) -> None:
     world = World(tmp_path, per_minute=100_000, sandboxes=5)
-    world.clock = world.pace._clock = SlowFakeClock()
+    world.clock = world.pace._clock = CrowdClock()
     most = 0
     lock = threading.Lock()
 
