@@ -145,6 +145,32 @@ def test_no_turn_is_waited_for_longer_than_two_minutes_however_patient_one_is(
     assert told.value.retry_after_seconds == pytest.approx(LONGEST_WAIT_SECONDS + 10)
 
 
+def test_a_turn_that_another_lane_took_along_may_be_too_far_ahead_for_this_one(
+    world: World,
+) -> None:
+    launcher = world.launcher(expected=10)
+    for _ in range(8):
+        world.run_one(launcher)
+    launcher.patience = lambda: 0.5
+    before = world.clock.monotonic()
+    with pytest.raises(SandboxUnavailable) as told:
+        launcher.create(REQUEST)
+    assert told.value.retry_after_seconds == pytest.approx(1, abs=1e-3)
+    assert world.clock.monotonic() == before
+    assert world.pace.calls == 1
+
+
+def test_whoever_has_no_place_at_all_gives_up_after_two_minutes_however_patient(
+    tmp_path: Path,
+) -> None:
+    world = World(tmp_path, per_minute=100_000, sandboxes=1)
+    world.create(world.launcher("a"))
+    with pytest.raises(SandboxUnavailable) as told:
+        world.launcher("b", patience=800).create(REQUEST)
+    assert not told.value.asked
+    assert world.clock.monotonic() == pytest.approx(LONGEST_WAIT_SECONDS, abs=1)
+
+
 def test_a_run_that_is_stopped_creates_nothing_any_more(world: World) -> None:
     launcher = world.launcher()
     world.stop = True

@@ -124,7 +124,7 @@ def take_turns(
     wait = max(0.0, start - now)
     within = min(demand.within_seconds, LONGEST_WAIT_SECONDS)
     delays: tuple[float, ...] = ()
-    if width > 0 and wait <= within:
+    if width > 0:
         free = interval <= FREE_INTERVAL_SECONDS
         asked = max(demand.turns, demand.expected) if free else demand.turns
         all_delays = (
@@ -143,7 +143,7 @@ def slow_down(
     """The provider said 429 to a creation that was asked for at `asked_at`.
 
     Halves the rate once for all creations that were under way together, and lets nobody ask
-    before the provider's wish is over. Saved turns are lost.
+    before the provider's wish is over.
     """
     state = _steady(state, now)
     factor, slowed_at = state.factor, state.slowed_at
@@ -154,8 +154,8 @@ def slow_down(
         update={
             "factor": factor,
             "slowed_at": slowed_at,
+            # Never before now: turns that were saved are lost.
             "not_before": max(state.not_before, now + wish),
-            "next_at": max(state.next_at, now),
         }
     )
 
