@@ -47,6 +47,30 @@ def make_table(client: Any) -> None:
     )
 
 
+class Counting:
+    """A client that counts its calls, and may be made to lose every race.
+
+    One call at a time: DynamoDB's conditional writes are atomic, moto's in one process are not.
+    """
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        self._lock = threading.Lock()
+        self.calls = 0
+        self.before_write: Callable[[], None] = lambda: None
+
+    def get_item(self, **request: Any) -> Any:
+        with self._lock:
+            self.calls += 1
+            return self._client.get_item(**request)
+
+    def put_item(self, **request: Any) -> Any:
+        self.before_write()
+        with self._lock:
+            self.calls += 1
+            return self._client.put_item(**request)
+
+
 @pytest.fixture(scope="module")
 def dynamodb() -> Iterator[Any]:
     with pytest.MonkeyPatch.context() as patch, mock_aws():
@@ -72,7 +96,7 @@ def paces(request: pytest.FixtureRequest, clock: FakeClock) -> Paces:
     if request.param == "memory":
         one = MemoryPace(LIMITS, clock)
         return lambda: one
-    client = request.getfixturevalue("client")
+    client: Any = Counting(request.getfixturevalue("client"))
     return lambda: DynamoPace(client, "runs", LIMITS, clock)
 
 
@@ -249,24 +273,6 @@ def test_a_clock_an_hour_behind_stops_nobody(paces: Paces, clock: FakeClock) -> 
     assert len(take(paces(), 2, owner="b", wanted=2).delays) == 2
     clock.time += 3600
     assert len(take(paces(), 2, owner="c", wanted=2).delays) == 2
-
-
-class Counting:
-    """A client that counts its calls, and may lose every race."""
-
-    def __init__(self, client: Any) -> None:
-        self._client = client
-        self.calls = 0
-        self.before_write: Callable[[], None] = lambda: None
-
-    def get_item(self, **request: Any) -> Any:
-        self.calls += 1
-        return self._client.get_item(**request)
-
-    def put_item(self, **request: Any) -> Any:
-        self.calls += 1
-        self.before_write()
-        return self._client.put_item(**request)
 
 
 @pytest.fixture
