@@ -31,10 +31,10 @@ from glovebox.domain.pacing import (
     Demand,
     PaceLimits,
     PaceState,
-    Turns,
+    Permits,
     leave,
     slow_down,
-    take_turns,
+    take_permits,
 )
 from glovebox.domain.run import Run
 from glovebox.ports import Claim, Clock, CommandAnswer, SandboxRequest
@@ -424,11 +424,11 @@ class MemoryPace:
         self.state = PaceState()
         self.calls = 0
 
-    def take(self, demand: Demand) -> Turns:
+    def take(self, demand: Demand) -> Permits:
         with self._lock:
             self.calls += 1
-            self.state, turns = take_turns(self.state, self._limits, demand, self._clock.now())
-            return turns
+            self.state, permits = take_permits(self.state, self._limits, demand, self._clock.now())
+            return permits
 
     def slow_down(self, *, asked_at: float, retry_after_seconds: float) -> None:
         with self._lock:
@@ -440,7 +440,7 @@ class MemoryPace:
                 retry_after_seconds=retry_after_seconds,
             )
 
-    def leave(self, owner: str, *, live: int, unused: int, given: Turns | None) -> None:
+    def leave(self, owner: str, *, live: int, unused: int, given: Permits | None) -> None:
         with self._lock:
             self.calls += 1
             self.state = leave(

@@ -20,7 +20,7 @@ from glovebox.domain.pacing import (
     WAITING_SECONDS,
     Demand,
     PaceLimits,
-    Turns,
+    Permits,
 )
 from glovebox.ports import Pace, SandboxRequest
 from glovebox.usecases.pacing import PacedSandboxes
@@ -100,28 +100,28 @@ def paces(request: pytest.FixtureRequest, clock: FakeClock) -> Paces:
     return lambda: DynamoPace(client, "runs", LIMITS, clock)
 
 
-def take(pace: Pace, turns: int = 1, owner: str = "a", **more: Any) -> Turns:
-    return pace.take(Demand(owner=owner, **{"wanted": 1, "live": 0, **more}, turns=turns))
+def take(pace: Pace, permits: int = 1, owner: str = "a", **more: Any) -> Permits:
+    return pace.take(Demand(owner=owner, **{"wanted": 1, "live": 0, **more}, permits=permits))
 
 
 def drained(pace: Pace) -> None:
-    """Takes what was saved, so that the next turn is one interval ahead."""
+    """Takes what was saved, so that the next permit is one interval ahead."""
     take(pace, 5)
 
 
-def test_saved_turns_are_few_and_spread_and_the_next_ones_an_interval_apart(paces: Paces) -> None:
+def test_saved_permits_are_few_and_spread_and_the_next_ones_an_interval_apart(paces: Paces) -> None:
     delays = take(paces(), 9).delays
     assert delays == pytest.approx([0, 0.2, 0.4, 0.6, 0.8, 1, 1.2, 2, 3], abs=1e-3)
 
 
-def test_nobody_gets_a_turn_that_another_has(paces: Paces) -> None:
+def test_nobody_gets_a_permit_that_another_has(paces: Paces) -> None:
     drained(paces())
     first, second = take(paces(), 3), take(paces(), 3, owner="b")
     assert first.delays == pytest.approx([0, 1, 2], abs=1e-3)
     assert second.delays == pytest.approx([3, 4, 5], abs=1e-3)
 
 
-def test_turns_that_are_too_far_ahead_are_not_taken(paces: Paces) -> None:
+def test_permits_that_are_too_far_ahead_are_not_taken(paces: Paces) -> None:
     drained(paces())
     assert len(take(paces(), 10, within_seconds=3).delays) == 4
     refused = take(paces(), 1, owner="b", within_seconds=3)
@@ -130,7 +130,7 @@ def test_turns_that_are_too_far_ahead_are_not_taken(paces: Paces) -> None:
     assert take(paces(), 1, owner="c").delays == pytest.approx([4], abs=1e-3)
 
 
-def test_turns_of_many_launchers_at_once_are_all_different(
+def test_permits_of_many_launchers_at_once_are_all_different(
     paces: Paces, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Whoever loses a race really waits for a moment, and no time passes on the clock.
@@ -154,7 +154,7 @@ def test_turns_of_many_launchers_at_once_are_all_different(
     assert sorted(given) == pytest.approx(range(36), abs=1e-3)
 
 
-def test_unused_turns_are_free_again(paces: Paces) -> None:
+def test_unused_permits_are_free_again(paces: Paces) -> None:
     pace = paces()
     drained(pace)
     given = take(pace, 4)
@@ -162,7 +162,7 @@ def test_unused_turns_are_free_again(paces: Paces) -> None:
     assert take(paces(), owner="b").delays == pytest.approx([1], abs=1e-3)
 
 
-def test_turns_that_others_queue_behind_stay_taken(paces: Paces) -> None:
+def test_permits_that_others_queue_behind_stay_taken(paces: Paces) -> None:
     pace = paces()
     drained(pace)
     given = take(pace, 4)

@@ -100,7 +100,7 @@ def test_after_a_429_everybody_waits_as_the_provider_asks(world: World) -> None:
     assert world.created_at[1] - world.created_at[0] >= 2, "and then half as fast"
 
 
-def test_turns_of_the_pace_before_a_429_are_void(world: World) -> None:
+def test_permits_of_the_pace_before_a_429_are_void(world: World) -> None:
     launcher = world.launcher(expected=10)
     world.provider.failures = [unavailable(30)]
     with pytest.raises(SandboxUnavailable):
@@ -121,7 +121,7 @@ def test_only_a_provider_that_asks_to_wait_slows_everybody(
     assert world.pace.state.factor == 1
 
 
-def test_a_turn_too_far_ahead_is_told_and_not_waited_for(world: World) -> None:
+def test_a_permit_too_far_ahead_is_told_and_not_waited_for(world: World) -> None:
     world.provider.failures = [unavailable(100)]
     launcher = world.launcher(patience=20)
     with pytest.raises(SandboxUnavailable):
@@ -134,7 +134,7 @@ def test_a_turn_too_far_ahead_is_told_and_not_waited_for(world: World) -> None:
     assert len(world.provider.requests) == 1, "the provider was left alone"
 
 
-def test_no_turn_is_waited_for_longer_than_two_minutes_however_patient_one_is(
+def test_no_permit_is_waited_for_longer_than_two_minutes_however_patient_one_is(
     world: World,
 ) -> None:
     world.pace.state = world.pace.state.model_copy(
@@ -145,7 +145,7 @@ def test_no_turn_is_waited_for_longer_than_two_minutes_however_patient_one_is(
     assert told.value.retry_after_seconds == pytest.approx(LONGEST_WAIT_SECONDS + 10)
 
 
-def test_a_turn_that_another_lane_took_along_may_be_too_far_ahead_for_this_one(
+def test_a_permit_that_another_lane_took_along_may_be_too_far_ahead_for_this_one(
     world: World,
 ) -> None:
     launcher = world.launcher(expected=10)
@@ -198,7 +198,7 @@ def test_a_creation_that_waits_ends_when_its_run_is_stopped(world: World) -> Non
     assert len(world.provider.requests) == 1
 
 
-def test_turns_that_are_not_used_are_free_for_others(world: World) -> None:
+def test_permits_that_are_not_used_are_free_for_others(world: World) -> None:
     with world.launcher("a", expected=10) as launcher:
         world.run_one(launcher)
     world.clock.advance(5)
@@ -208,7 +208,7 @@ def test_turns_that_are_not_used_are_free_for_others(world: World) -> None:
     assert world.created_at[-1] - 5 <= 1, "as if nobody had been there"
 
 
-def test_a_turn_that_grew_old_is_not_made_up_for(world: World) -> None:
+def test_a_permit_that_grew_old_is_not_made_up_for(world: World) -> None:
     launcher = world.launcher(expected=30)
     world.run_one(launcher)
     world.clock.advance(60)

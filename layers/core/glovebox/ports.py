@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 from glovebox.domain.attempt import Attempt
-from glovebox.domain.pacing import Demand, Turns
+from glovebox.domain.pacing import Demand, Permits
 from glovebox.domain.run import Run
 
 
@@ -80,19 +80,19 @@ class Images(Protocol):
 
 
 class Pace(Protocol):
-    """Turns to create sandboxes and places to keep them in, shared by all that create any.
+    """Permits to create sandboxes and places to keep them in, shared by all that create any.
 
     Every method is one conditional write. Raises StoreConflict where too many write at once.
     """
 
-    def take(self, demand: Demand) -> Turns:
-        """Take turns and places, as many as there are."""
+    def take(self, demand: Demand) -> Permits:
+        """Take permits and places, as many as there are."""
 
     def slow_down(self, *, asked_at: float, retry_after_seconds: float) -> None:
         """Tell everybody of a 429 to a creation that was asked for at `asked_at` (epoch)."""
 
-    def leave(self, owner: str, *, live: int, unused: int, given: Turns | None) -> None:
-        """Give back an owner's places but for `live`, and the last `unused` turns of `given`."""
+    def leave(self, owner: str, *, live: int, unused: int, given: Permits | None) -> None:
+        """Give back an owner's places but for `live`, and the last `unused` permits of `given`."""
 
 
 class Claim(StrEnum):

@@ -1,7 +1,7 @@
 """The pace in the ledger's own table: one item that all launchers share.
 
     pk    sk      what
-    pace  shared  turns, what 429 taught, leases; `rev` guards its changes
+    pace  shared  permits, what 429 taught, leases; `rev` guards its changes
 
 The document is JSON text in `doc`. A launcher writes on what it saw last, and learns of another's
 write from the one that the table refuses: where nobody else wrote, a change is one call.
@@ -21,10 +21,10 @@ from glovebox.domain.pacing import (
     Demand,
     PaceLimits,
     PaceState,
-    Turns,
+    Permits,
     leave,
     slow_down,
-    take_turns,
+    take_permits,
 )
 from glovebox.ports import Clock
 
@@ -50,9 +50,9 @@ class DynamoPace:
         self._limits, self._clock = limits, clock
         self._seen: tuple[PaceState, int] | None = None
 
-    def take(self, demand: Demand) -> Turns:
-        """Take turns and places, as many as there are."""
-        return self._change(lambda state, now: take_turns(state, self._limits, demand, now))
+    def take(self, demand: Demand) -> Permits:
+        """Take permits and places, as many as there are."""
+        return self._change(lambda state, now: take_permits(state, self._limits, demand, now))
 
     def slow_down(self, *, asked_at: float, retry_after_seconds: float) -> None:
         """Tell everybody of a 429 to a creation that was asked for at `asked_at` (epoch)."""
@@ -65,8 +65,8 @@ class DynamoPace:
         factor = self._change(change)
         _log.warning("the provider is asked less often", extra={"factor": factor, "wish": wish})
 
-    def leave(self, owner: str, *, live: int, unused: int, given: Turns | None) -> None:
-        """Give back an owner's places but for `live`, and the last `unused` turns of `given`."""
+    def leave(self, owner: str, *, live: int, unused: int, given: Permits | None) -> None:
+        """Give back an owner's places but for `live`, and the last `unused` permits of `given`."""
         self._change(
             lambda state, now: (
                 leave(state, now, owner=owner, live=live, unused=unused, given=given),

@@ -67,8 +67,8 @@ class SandboxUnavailable(SandboxError):
     """A sandbox could not be created or reached now. Retried with backoff.
 
     `retry_after_seconds` is the provider's own wish, where it stated one, or how far ahead the
-    next turn to create a sandbox is. `asked` is False where the provider was not asked at all:
-    no turn soon enough, the circuit open, the run stopped.
+    next permit to create one is. `asked` is False where the provider was not asked at all:
+    no permit soon enough, the circuit open, the run stopped.
     """
 
     def __init__(

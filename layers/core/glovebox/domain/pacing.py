@@ -1,7 +1,7 @@
 """How fast, and how many at once, sandboxes may be created: the arithmetic, without a store.
 
-All launchers share one `PaceState`. A *turn* is the right to create one sandbox, from a moment
-on; turns are an interval apart. What the provider's 429 teaches is kept as a factor of the
+All launchers share one `PaceState`. A *permit* is the right to create one sandbox, from a moment
+on; permits are an interval apart. What the provider's 429 teaches is kept as a factor of the
 configured rate. A *lease* is the number of sandboxes that one launcher may have alive at once.
 
 Moments are seconds since the epoch on whichever machine wrote last. Clocks may step, so every
@@ -17,13 +17,13 @@ from dataclasses import dataclass
 from pydantic import BaseModel, ConfigDict, Field
 
 SAVED_SECONDS = 5.0
-"""The bucket: turns that nobody took within this time are saved, older ones are lost."""
+"""The bucket: permits that nobody took within this time are saved, older ones are lost."""
 STAGGER_SHARE = 0.2
-"""Of the interval, what lies at least between two turns of one taking, saved ones too."""
+"""Of the interval, what lies at least between two permits of one taking, saved ones too."""
 FREE_INTERVAL_SECONDS = 0.01
-"""Turns closer than this are as good as unlimited: they are taken for a whole batch at once."""
+"""Permits closer than this are as good as unlimited: they are taken for a whole batch at once."""
 LONGEST_WAIT_SECONDS = 120.0
-"""No turn further ahead than this is handed out: who wants it is told to come again."""
+"""No permit further ahead than this is handed out: who wants it is told to come again."""
 MAX_RETRY_AFTER_SECONDS = 120.0
 """Of a provider's wish to wait, what is followed; it may ask for an hour."""
 MIN_FACTOR = 1 / 16
@@ -55,7 +55,7 @@ class PaceState(_Document):
     """What all launchers share."""
 
     next_at: float = 0.0
-    """When the next turn is free."""
+    """When the next permit is free."""
     factor: float = 1.0
     """The share of the configured rate that the provider was seen to bear."""
     not_before: float = 0.0
@@ -85,37 +85,37 @@ class Demand:
     """Sandboxes at once that it could use."""
     live: int
     """Sandboxes that it has, or is creating."""
-    turns: int
+    permits: int
     """Creations that it could begin now."""
     expected: int = 0
     """Creations that it has before it, as far as it knows."""
     within_seconds: float = LONGEST_WAIT_SECONDS
-    """How far ahead a turn is of use."""
+    """How far ahead a permit is of use."""
     created: int = 0
     """Sandboxes created since it asked last: each is a proof that the rate is borne."""
 
 
 @dataclass(frozen=True)
-class Turns:
+class Permits:
     """What a launcher was given."""
 
     delays: tuple[float, ...]
-    """In how many seconds each turn may be used, soonest first. Empty where there is none soon
+    """In how many seconds each permit may be used, soonest first. Empty where there is none soon
     enough, or no place."""
     width: int
     """Sandboxes at once that it may have; 0 means that it must wait for a place."""
     wait_seconds: float
-    """How far ahead the first turn is that was, or could have been, given."""
+    """How far ahead the first permit is that was, or could have been, given."""
     interval: float
-    """Seconds between two turns."""
+    """Seconds between two permits."""
     mark: float
-    """Where the turns end; with it, unused ones can be given back."""
+    """Where the permits end; with it, unused ones can be given back."""
 
 
-def take_turns(
+def take_permits(
     state: PaceState, limits: PaceLimits, demand: Demand, now: float
-) -> tuple[PaceState, Turns]:
-    """Give turns and places, as many as there are. `now` is the moment of the write."""
+) -> tuple[PaceState, Permits]:
+    """Give permits and places, as many as there are. `now` is the moment of the write."""
     state = _steady(state, now)
     width, leases = _grant(state, limits, demand, now)
     factor = min(1.0, state.factor + demand.created * RECOVERY_STEP)
@@ -126,7 +126,7 @@ def take_turns(
     delays: tuple[float, ...] = ()
     if width > 0:
         free = interval <= FREE_INTERVAL_SECONDS
-        asked = max(demand.turns, demand.expected) if free else demand.turns
+        asked = max(demand.permits, demand.expected) if free else demand.permits
         all_delays = (
             max(count * interval * STAGGER_SHARE, start + count * interval - now)
             for count in range(asked)
@@ -134,7 +134,7 @@ def take_turns(
         delays = tuple(delay for delay in all_delays if delay <= within)
     mark = start + len(delays) * interval if delays else state.next_at
     changed = state.model_copy(update={"next_at": mark, "factor": factor, "leases": leases})
-    return changed, Turns(delays, width, wait, interval, mark)
+    return changed, Permits(delays, width, wait, interval, mark)
 
 
 def slow_down(
@@ -154,16 +154,16 @@ def slow_down(
         update={
             "factor": factor,
             "slowed_at": slowed_at,
-            # Never before now: turns that were saved are lost.
+            # Never before now: permits that were saved are lost.
             "not_before": max(state.not_before, now + wish),
         }
     )
 
 
 def leave(
-    state: PaceState, now: float, *, owner: str, live: int, unused: int, given: Turns | None
+    state: PaceState, now: float, *, owner: str, live: int, unused: int, given: Permits | None
 ) -> PaceState:
-    """A launcher ends. `live` sandboxes outlive it and keep their places; of its last turns,
+    """A launcher ends. `live` sandboxes outlive it and keep their places; of its last permits,
     `given`, the last `unused` are free again, unless somebody took later ones since."""
     state = _steady(state, now)
     leases = dict(_others(state, owner, now))
@@ -179,7 +179,7 @@ def _grant(
     state: PaceState, limits: PaceLimits, demand: Demand, now: float
 ) -> tuple[int, dict[str, Lease]]:
     """The asker's places, and all leases after it. Where somebody has none, nobody is given
-    more than an equal share, so that its turn comes; what lives keeps its place."""
+    more than an equal share, so that its permit comes; what lives keeps its place."""
     others = dict(_others(state, demand.owner, now))
     ceiling = demand.wanted
     if any(lease.width == 0 for lease in others.values()):
@@ -201,11 +201,11 @@ def _others(state: PaceState, owner: str, now: float) -> Iterable[tuple[str, Lea
 
 def _steady(state: PaceState, now: float) -> PaceState:
     """The state without what only a stepped clock can have written."""
-    turn_horizon = now + LONGEST_WAIT_SECONDS + MAX_RETRY_AFTER_SECONDS + CLOCK_MARGIN_SECONDS
+    permit_horizon = now + LONGEST_WAIT_SECONDS + MAX_RETRY_AFTER_SECONDS + CLOCK_MARGIN_SECONDS
     lease_horizon = now + LEASE_SECONDS
     return state.model_copy(
         update={
-            "next_at": state.next_at if state.next_at <= turn_horizon else now,
+            "next_at": state.next_at if state.next_at <= permit_horizon else now,
             "not_before": min(state.not_before, now + MAX_RETRY_AFTER_SECONDS),
             "slowed_at": min(state.slowed_at, now),
             "leases": {

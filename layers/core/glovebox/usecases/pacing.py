@@ -13,12 +13,12 @@ from glovebox.domain.pacing import (
     LONGEST_WAIT_SECONDS,
     SAVED_SECONDS,
     Demand,
-    Turns,
+    Permits,
 )
 from glovebox.ports import Clock, Pace, Sandbox, Sandboxes, SandboxRequest
 
-TURNS_AT_ONCE = 10
-"""Turns that one write takes at most, and so what a crash of their taker wastes."""
+PERMITS_AT_ONCE = 10
+"""Permits that one write takes at most, and so what a crash of their taker wastes."""
 LOOK_SECONDS = 0.5
 """How often one that waits looks whether its run was stopped, or a place is free."""
 PLACE_SECONDS = 5.0
@@ -35,7 +35,7 @@ def _never() -> bool:
 
 @dataclass
 class PacedSandboxes:
-    """Implements `ports.Sandboxes` over another one: a creation waits for its turn. Thread-safe.
+    """Implements `ports.Sandboxes` over another one: a creation waits for its permit. Thread-safe.
 
     Stands for one owner: a batch, or a planner. Its places are given back as soon as it has no
     sandbox, waits for none and expects none; `close` does so in any case.
@@ -59,26 +59,26 @@ class PacedSandboxes:
     _waiting: int = 0
     _created: int = 0
     _holds: bool = False
-    """Whether it may have places or turns."""
-    _given: Turns | None = None
-    """The last turns."""
+    """Whether it may have places or permits."""
+    _given: Permits | None = None
+    """The last permits."""
     _due: deque[float] = field(default_factory=deque)
     """When those that are left may be used, on the monotonic clock."""
-    _ahead: int = TURNS_AT_ONCE
-    """Turns to take at once: fewer where some grew old unused."""
+    _ahead: int = PERMITS_AT_ONCE
+    """Permits to take at once: fewer where some grew old unused."""
     _wasted: bool = False
-    """Whether one of the last turns grew old."""
+    """Whether one of the last permits grew old."""
     _ask_at: float = float("-inf")
     _slowed_at: float = float("-inf")
 
     def create(self, request: SandboxRequest) -> Sandbox:
         """Create a sandbox in turn.
 
-        Raises SandboxUnavailable with `asked` False where the run was stopped, or where the turn
+        Raises SandboxUnavailable with `asked` False where the run was stopped, or where the permit
         is further ahead than the patience goes: then `retry_after_seconds` says how far.
         """
         try:
-            self._await_turn()
+            self._await_permit()
             try:
                 return self._create(request)
             finally:
@@ -88,7 +88,7 @@ class PacedSandboxes:
             self._rest()
 
     def attach(self, sandbox_id: str) -> Sandbox:
-        """Go on with a sandbox that somebody else created; it takes a place and no turn."""
+        """Go on with a sandbox that somebody else created; it takes a place and no permit."""
         sandbox = self.sandboxes.attach(sandbox_id)
         with self._lock:
             self._live.add(sandbox_id)
@@ -107,7 +107,7 @@ class PacedSandboxes:
                 self._rest()
 
     def close(self) -> None:
-        """Give back the unused turns, and the places but for the sandboxes that live on."""
+        """Give back the unused permits, and the places but for the sandboxes that live on."""
         with self._lock:
             if not self._holds:
                 return
@@ -142,7 +142,7 @@ class PacedSandboxes:
 
     def _slow_down(self, asked_at: float, retry_after_seconds: float) -> None:
         with self._lock:
-            # Turns of the old pace are void; one 429 speaks for all that were under way with it.
+            # Permits of the old pace are void; one 429 speaks for all that were under way with it.
             self._due.clear()
             if asked_at <= self._slowed_at:
                 return
@@ -160,7 +160,7 @@ class PacedSandboxes:
 
     # -- waiting
 
-    def _await_turn(self) -> None:
+    def _await_permit(self) -> None:
         began, patience = self.clock.monotonic(), self.patience()
         with self._lock:
             self._waiting += 1
@@ -177,7 +177,7 @@ class PacedSandboxes:
                 self._waiting -= 1
 
     def _step(self, patience: float, waited: float) -> float:
-        """Take a turn that is due, and answer 0; otherwise the seconds until another look."""
+        """Take a permit that is due, and answer 0; otherwise the seconds until another look."""
         with self._lock:
             now = self.clock.monotonic()
             left = min(patience, LONGEST_WAIT_SECONDS) - waited
@@ -217,9 +217,9 @@ class PacedSandboxes:
                 self._ask_at = now + PLACE_SECONDS
 
     def _ask(self, now: float, busy: int, left: float) -> None:
-        """Take places, and turns where none is left."""
+        """Take places, and permits where none is left."""
         if not self._due:
-            self._ahead = min(TURNS_AT_ONCE, self._ahead * (1 if self._wasted else 2))
+            self._ahead = min(PERMITS_AT_ONCE, self._ahead * (1 if self._wasted else 2))
             self._wasted = False
         room = max(1, self.wanted - busy)
         ahead = max(min(self._waiting, room), min(self._ahead, self.expected))
@@ -227,7 +227,7 @@ class PacedSandboxes:
             owner=self.owner,
             wanted=self.wanted,
             live=busy,
-            turns=0 if self._due else min(ahead, TURNS_AT_ONCE),
+            permits=0 if self._due else min(ahead, PERMITS_AT_ONCE),
             expected=0 if self._due else self.expected,
             within_seconds=left,
             created=self._created,
@@ -240,17 +240,17 @@ class PacedSandboxes:
             self._given = given
             self._due.extend(now + delay for delay in given.delays)
 
-    def _take(self, demand: Demand) -> Turns:
+    def _take(self, demand: Demand) -> Permits:
         try:
             self._holds = True
             return self.pace.take(demand)
         except StoreConflict as error:
             raise SandboxUnavailable(
-                "too many launchers ask for turns", retry_after_seconds=BUSY_SECONDS, asked=False
+                "too many launchers ask for permits", retry_after_seconds=BUSY_SECONDS, asked=False
             ) from error
 
     def _drop_old(self, now: float) -> None:
-        """Turns that grew old are not made up for: all at once they would be a burst."""
+        """Permits that grew old are not made up for: all at once they would be a burst."""
         if self._given is None or self._given.interval <= FREE_INTERVAL_SECONDS:
             return
         while self._due and self._due[0] < now - SAVED_SECONDS:
@@ -261,7 +261,7 @@ class PacedSandboxes:
 
 def _too_far(seconds: float) -> SandboxUnavailable:
     return SandboxUnavailable(
-        f"the next turn to create a sandbox is {seconds:.0f} s ahead",
+        f"the next permit to create a sandbox is {seconds:.0f} s ahead",
         retry_after_seconds=seconds,
         asked=False,
     )
