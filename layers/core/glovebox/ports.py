@@ -31,6 +31,16 @@ class CommandAnswer:
     stderr: str
 
 
+@dataclass(frozen=True)
+class SandboxFacts:
+    """A sandbox as the provider lists it: ours, or anybody's who shares the account."""
+
+    sandbox_id: str
+    created_at: float | None
+    """Seconds since the epoch; None where the provider does not say."""
+    image: str | None
+
+
 class Sandbox(Protocol):
     """A live sandbox. Every method raises SandboxUnavailable or SandboxLost."""
 
@@ -63,6 +73,12 @@ class Sandboxes(Protocol):
     def kill(self, sandbox_id: str) -> None:
         """End a sandbox; one that is gone already is no error. Raises SandboxUnavailable."""
 
+    def list(self) -> Iterator[SandboxFacts]:
+        """Every sandbox of the account once, ours and others', as many pages as there are.
+
+        Raises SandboxUnavailable or SandboxRefused, also halfway.
+        """
+
 
 class Images(Protocol):
     """The provider's images (HopX says templates)."""
@@ -86,6 +102,17 @@ class Claim(StrEnum):
     """Another launcher holds it."""
     DONE = "done"
     """It was driven to its end before."""
+
+
+@dataclass(frozen=True)
+class SandboxOwner:
+    """Whose a sandbox is, by the ledger."""
+
+    run_id: str
+    ended_at: float | None = None
+    """When its attempt ended, seconds since the epoch; None while it runs, or has none."""
+    until: float | None = None
+    """When it must be over, where it serves no attempt; seconds since the epoch."""
 
 
 class Runs(Protocol):
@@ -147,6 +174,21 @@ class Runs(Protocol):
     ) -> Sequence[Attempt]:
         """Attempts written at or after a time (epoch seconds), oldest change first."""
 
+    def note_sandbox(self, run_id: str, sandbox_id: str, until: float) -> None:
+        """Remember a sandbox that serves no attempt, and when it must be over (epoch seconds)."""
+
+    def owner_of(self, sandbox_id: str) -> SandboxOwner | None:
+        """Whose a sandbox is; None where this ledger does not know it, or not yet."""
+
+    def note_untold(self, run_id: str, at: float) -> None:
+        """Remember, at a time (epoch seconds), that a run's subscribers must be told of its end."""
+
+    def untold(self) -> Iterator[str]:
+        """The runs whose subscribers are still to be told, longest first."""
+
+    def note_told(self, run_id: str) -> None:
+        """The run's subscribers were told. Told again, it is no error."""
+
 
 class Artifacts(Protocol):
     """The data bucket."""
@@ -191,6 +233,33 @@ class LaunchQueue(Protocol):
 
     def send(self, body: str, *, delay_seconds: int) -> None:
         """Put a message into the queue; nobody receives it before the delay is over."""
+
+
+@dataclass(frozen=True)
+class DeadLetter:
+    """A launch message that failed too often. Its body is anything at all."""
+
+    message_id: str
+    body: str
+    receipt: str
+    """What the queue wants to see when it is removed."""
+
+
+class DeadLetters(Protocol):
+    """The queue where launch messages end that could not be handled."""
+
+    def receive(self) -> Sequence[DeadLetter]:
+        """A few letters; none where there is none now. One that is not removed comes back."""
+
+    def remove(self, letter: DeadLetter) -> None:
+        """Take a letter out for good."""
+
+
+class Notices(Protocol):
+    """Those who want to hear of finished runs."""
+
+    def publish(self, message: str, attributes: Mapping[str, str]) -> None:
+        """Tell them. `attributes` are what they filter by."""
 
 
 class Clock(Protocol):
