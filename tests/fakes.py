@@ -24,15 +24,9 @@ from glovebox.domain.errors import (
     SourceError,
     StoreConflict,
 )
+from glovebox.domain.ownership import ImageUse, SandboxOwner
 from glovebox.domain.run import Run
-from glovebox.ports import (
-    Claim,
-    CommandAnswer,
-    DeadLetter,
-    SandboxFacts,
-    SandboxOwner,
-    SandboxRequest,
-)
+from glovebox.ports import Claim, CommandAnswer, DeadLetter, SandboxFacts, SandboxRequest
 
 _PATH = f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin"
 """With this interpreter's pytest in it."""
@@ -221,6 +215,7 @@ class MemoryRuns:
         self._names: dict[str, tuple[str, str | None, str | None, float]] = {}
         self._planners_sandboxes: dict[str, SandboxOwner] = {}
         self._untold: dict[str, float] = {}
+        self._uses: dict[tuple[str, str], ImageUse] = {}
 
     def create_run(self, run: Run) -> None:
         with self._lock:
@@ -330,6 +325,19 @@ class MemoryRuns:
                 ended_at = attempt.changed_at if attempt.outcome else None
                 return SandboxOwner(attempt.run_id, ended_at=ended_at)
         return self._planners_sandboxes.get(sandbox_id)
+
+    def note_image(self, use: ImageUse) -> None:
+        self._uses[use.name, use.run_id] = use
+
+    def image_uses_before(self, moment: float) -> Iterator[ImageUse]:
+        oldest_first = sorted(self._uses.values(), key=lambda use: use.at)
+        return iter([use for use in oldest_first if use.at < moment])
+
+    def uses_of_image(self, name: str) -> Sequence[ImageUse]:
+        return [use for use in self._uses.values() if use.name == name]
+
+    def forget_image(self, use: ImageUse) -> None:
+        self._uses.pop((use.name, use.run_id), None)
 
     def note_untold(self, run_id: str, at: float) -> None:
         self._untold[run_id] = at

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from glovebox.adapters import aws
 from glovebox.adapters.dynamodb_runs import DynamoRuns
+from glovebox.adapters.hopx_images import HopxImages
 from glovebox.adapters.hopx_sandboxes import HopxSandboxes
 from glovebox.adapters.s3_artifacts import S3Artifacts
 from glovebox.adapters.sns_notices import SnsNotices
@@ -22,6 +23,7 @@ from glovebox.telemetry import LogEvent, make_logger
 from glovebox.usecases.bury import BuryDeadLetters
 from glovebox.usecases.reduce import ReduceRun
 from glovebox.usecases.sweep import SweepRuns
+from glovebox.usecases.sweep_images import SweepImages
 from glovebox.usecases.sweep_sandboxes import SweepSandboxes
 from pydantic import Field
 
@@ -81,6 +83,13 @@ class Wired:
         sandboxes = HopxSandboxes(self._settings.hopx_base_url, key)
         return SweepSandboxes(sandboxes, self._runs, self._workflow, self._clock)
 
+    @cache  # noqa: B019 - as above
+    def sweep_images(self) -> SweepImages:
+        """Removes images."""
+        key = aws.secret(self._settings.hopx_api_key_secret)
+        images = HopxImages(self._settings.hopx_base_url, key, self._clock)
+        return SweepImages(images, self._runs, self._clock)
+
 
 @cache
 def wired() -> Wired:
@@ -96,7 +105,7 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> None:
         return context.get_remaining_time_in_millis() / 1000
 
     # In this order: runs wait for their dead letters, and sandboxes die with their runs.
-    parts = (bury, sweep_runs, sweep_sandboxes)
+    parts = (bury, sweep_runs, sweep_sandboxes, sweep_images)
     failed = [part.__name__ for part in parts if not _is_done(part, seconds_left)]
     if failed:
         raise SweepIncomplete(", ".join(failed))
@@ -138,3 +147,9 @@ def sweep_sandboxes(seconds_left: SecondsLeft) -> None:
         complete=swept.complete,
         broken=swept.broken,
     )
+
+
+def sweep_images(seconds_left: SecondsLeft) -> None:
+    """Remove images that no run needs any more."""
+    swept = wired().sweep_images()(seconds_left)
+    logger.info(LogEvent.IMAGES_SWEPT, **asdict(swept))

@@ -41,7 +41,9 @@ def test_the_cursor_of_a_page_leads_to_the_next() -> None:
 
 @pytest.mark.parametrize("cursor", [{}, {"next_cursor": None}, {"next_cursor": ""}])
 def test_more_without_a_cursor_does_not_go_round_for_ever(cursor: dict[str, Any]) -> None:
-    assert ids(Pages(page("ab", has_more=True, **cursor))) == ["a", "b"]
+    pages = Pages(page("ab", has_more=True, **cursor))
+    assert ids(pages) == ["a", "b"]
+    assert len(pages.asked) == 2
 
 
 def test_pages_that_overlap_name_a_sandbox_once() -> None:

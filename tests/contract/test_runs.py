@@ -11,8 +11,9 @@ from glovebox.adapters.dynamodb_runs import DynamoRuns
 from glovebox.domain.attempt import Attempt, AttemptState
 from glovebox.domain.errors import NotFound, StoreConflict
 from glovebox.domain.outcome import Conclusion, Outcome, RunState, StopReason
+from glovebox.domain.ownership import ImageUse, SandboxOwner
 from glovebox.domain.run import Run
-from glovebox.ports import Claim, Runs, SandboxOwner
+from glovebox.ports import Claim, Runs
 from moto import mock_aws
 
 from tests.fakes import MemoryRuns
@@ -305,3 +306,18 @@ def test_a_run_stays_untold_until_its_subscribers_were_told(runs: Runs) -> None:
     assert list(runs.untold()) == ["r"]
     assert [run.run_id for run in runs.open_runs()] == ["r"]
     assert [run.run_id for run in runs.list_runs(limit=5, cursor=None)[0]] == ["r"]
+
+
+def test_an_image_has_its_uses_until_each_is_forgotten(runs: Runs) -> None:
+    uses = [ImageUse("i1", "r1", 10.0), ImageUse("i2", "r1", 5.0), ImageUse("i1", "r2", 20.5)]
+    for use in uses:
+        runs.note_image(use)
+    assert list(runs.image_uses_before(20.0)) == [uses[1], uses[0]]
+    assert sorted(runs.uses_of_image("i1"), key=lambda use: use.at) == [uses[0], uses[2]]
+    for _ in range(2):
+        runs.forget_image(uses[0])
+    assert list(runs.uses_of_image("i1")) == [uses[2]]
+    again = ImageUse("i1", "r2", 90.0)
+    runs.note_image(again)
+    assert list(runs.uses_of_image("i1")) == [again]
+    assert list(runs.uses_of_image("nothing")) == []

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 from glovebox.domain.attempt import Attempt
+from glovebox.domain.ownership import ImageUse, SandboxOwner
 from glovebox.domain.run import Run
 
 
@@ -104,17 +105,6 @@ class Claim(StrEnum):
     """It was driven to its end before."""
 
 
-@dataclass(frozen=True)
-class SandboxOwner:
-    """Whose a sandbox is, by the ledger."""
-
-    run_id: str
-    ended_at: float | None = None
-    """When its attempt ended, seconds since the epoch; None while it runs, or has none."""
-    until: float | None = None
-    """When it must be over, where it serves no attempt; seconds since the epoch."""
-
-
 class Runs(Protocol):
     """The ledger: runs, claims and attempts. Every write is conditional where it could race."""
 
@@ -179,6 +169,18 @@ class Runs(Protocol):
 
     def owner_of(self, sandbox_id: str) -> SandboxOwner | None:
         """Whose a sandbox is; None where this ledger does not know it, or not yet."""
+
+    def note_image(self, use: ImageUse) -> None:
+        """Remember that a run uses an image of ours."""
+
+    def image_uses_before(self, moment: float) -> Iterator[ImageUse]:
+        """The uses noted before a moment (epoch seconds), oldest first."""
+
+    def uses_of_image(self, name: str) -> Sequence[ImageUse]:
+        """All uses of an image."""
+
+    def forget_image(self, use: ImageUse) -> None:
+        """The run needs the image no more. Said again, it is no error."""
 
     def note_untold(self, run_id: str, at: float) -> None:
         """Remember, at a time (epoch seconds), that a run's subscribers must be told of its end."""

@@ -20,6 +20,7 @@ class LogEvent(StrEnum):
     RUN_REDUCED = "run reduced"
     RUNS_SWEPT = "runs swept"
     SANDBOXES_SWEPT = "sandboxes swept"
+    IMAGES_SWEPT = "images swept"
     DEAD_LETTER_TAKEN = "dead letter taken"
     SWEEP_FAILED = "sweep failed"
     MESSAGE_FAILED = "message failed"

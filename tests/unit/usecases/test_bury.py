@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 from glovebox.domain import keys
-from glovebox.domain.attempt import Fault
+from glovebox.domain.attempt import Attempt, Fault
 from glovebox.domain.outcome import Conclusion, Outcome, RunState
 from glovebox.domain.plan import RoundAnswer
+from glovebox.ports import Claim
 from glovebox.usecases.bury import BuryDeadLetters, Ending, Letter
 from glovebox.usecases.launch import LaunchMessage
 
@@ -101,6 +102,27 @@ def test_attempts_that_have_a_row_are_not_touched(yard: Graveyard) -> None:
     assert {test_id: after[test_id] for test_id in before} == before
 
 
+def test_of_a_sandbox_for_several_tests_those_without_a_row_get_a_result(yard: Graveyard) -> None:
+    [message] = yard.messages
+    batch = json.loads(yard.spine.artifacts.objects[message.key])
+    first, second, *others = batch["groups"]
+    first["attempts"] += second["attempts"]
+    together = json.dumps({**batch, "groups": [first, *others]})
+    yard.spine.artifacts.objects[message.key] = together.encode()
+    begun = Attempt(
+        run_id=yard.run_id,
+        suite=first["suite"],
+        test_id=first["attempts"][0]["test_id"],
+        key=first["attempts"][0]["key"],
+        number=1,
+        round=1,
+    )
+    yard.spine.runs.open_attempts([begun])
+    yard.die(message)
+    assert [letter.attempts for letter in yard.buried()] == [TESTS - 1]
+    assert list(yard.spine.runs.attempts_of_test(yard.run_id, begun.key)) == [begun]
+
+
 def test_a_batch_that_was_driven_meanwhile_changes_nothing(yard: Graveyard) -> None:
     for message in yard.messages:
         yard.die(message)
@@ -142,6 +164,9 @@ def test_a_message_that_is_redriven_after_its_burial_changes_nothing(yard: Grave
     for message in yard.messages:
         yard.die(message)
     yard.buried()
+    for message in yard.messages:
+        claim = yard.spine.runs.claim_batch(message.run_id, message.batch_id, "me", 60)
+        assert claim is Claim.DONE
     before = yard.outcomes()
     created = len(yard.spine.sandboxes.requests)
     for message in yard.messages:

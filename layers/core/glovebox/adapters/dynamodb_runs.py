@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from glovebox.adapters.dynamodb_attempts import AttemptRows
 from glovebox.adapters.dynamodb_batches import BatchClaims
+from glovebox.adapters.dynamodb_images import ImageRows
 from glovebox.adapters.dynamodb_run_rows import RunRows
 from glovebox.adapters.dynamodb_sandboxes import SandboxRows
 from glovebox.adapters.dynamodb_untold import UntoldRows
 
 
-class DynamoRuns(RunRows, BatchClaims, AttemptRows, SandboxRows, UntoldRows):
+class DynamoRuns(RunRows, BatchClaims, AttemptRows, SandboxRows, ImageRows, UntoldRows):
     """Implements `ports.Runs`."""

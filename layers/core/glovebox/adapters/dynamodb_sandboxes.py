@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from glovebox.adapters.dynamodb_table import KEEP_SECONDS, LedgerTable, key_of
 from glovebox.domain.attempt import Attempt
-from glovebox.ports import SandboxOwner
+from glovebox.domain.ownership import SandboxOwner
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
