@@ -122,8 +122,6 @@ def test_a_list_of_many_pages_has_every_sandbox_once(server_url: str) -> None:
 
 
 def test_killing_ends_a_command_that_is_under_way(sandboxes: Sandboxes) -> None:
-    if isinstance(sandboxes, FolderSandboxes):
-        pytest.skip("a folder has no processes to end")
     made = sandboxes.create(REQUEST)
     threading.Timer(0.5, sandboxes.kill, [made.sandbox_id]).start()
     with pytest.raises(SandboxLost):
