@@ -104,16 +104,20 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> None:
     def seconds_left() -> float:
         return context.get_remaining_time_in_millis() / 1000
 
-    # In this order: runs wait for their dead letters, and sandboxes die with their runs.
-    parts = (bury, sweep_runs, sweep_sandboxes, sweep_images)
-    failed = [part.__name__ for part in parts if not _is_done(part, seconds_left)]
+    failed = [
+        part.__name__
+        for part, kept_back in PARTS.items()
+        if not _is_done(part, kept_back, seconds_left)
+    ]
     if failed:
         raise SweepIncomplete(", ".join(failed))
 
 
-def _is_done(part: Callable[[SecondsLeft], None], seconds_left: SecondsLeft) -> bool:
+def _is_done(
+    part: Callable[[SecondsLeft], None], kept_back: float, seconds_left: SecondsLeft
+) -> bool:
     try:
-        part(seconds_left)
+        part(lambda: seconds_left() - kept_back)
     except Exception:
         # The boundary between the parts: none is to wait for another that fails at every sweep.
         logger.exception(LogEvent.SWEEP_FAILED, part=part.__name__)
@@ -153,3 +157,13 @@ def sweep_images(seconds_left: SecondsLeft) -> None:
     """Remove images that no run needs any more."""
     swept = wired().sweep_images()(seconds_left)
     logger.info(LogEvent.IMAGES_SWEPT, **asdict(swept))
+
+
+PARTS: dict[Callable[[SecondsLeft], None], int] = {
+    bury: 180,
+    sweep_runs: 90,
+    sweep_sandboxes: 0,
+    sweep_images: 0,
+}
+"""In this order: runs wait for their dead letters, and sandboxes die with their runs. With the
+seconds that a part leaves to those after it: a flood of letters is to keep no orphan alive."""

@@ -13,6 +13,7 @@ from glovebox.domain.plan import RoundAnswer
 from glovebox.ports import Claim
 from glovebox.usecases.bury import BuryDeadLetters, Ending, Letter
 from glovebox.usecases.launch import LaunchMessage
+from pydantic import ValidationError
 
 from tests.fakes import MemoryDeadLetters
 from tests.unit.usecases.driver import Spine
@@ -230,6 +231,13 @@ def test_the_token_of_half_a_message_is_not_kept(yard: Graveyard) -> None:
     kept = yard.spine.artifacts.objects[keys.dead_letter_key(message_id)]
     assert b'"token" : "..."' in kept
     assert yard.messages[0].token.encode() not in kept
+
+
+@pytest.mark.parametrize("body", ['{"token": "bait', '{"token": "bait"}', '{"run_id": ["bait"]}'])
+def test_what_is_wrong_with_a_message_is_told_without_its_content(body: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        LaunchMessage.model_validate_json(body)
+    assert "bait" not in str(caught.value)
 
 
 def test_a_letter_that_cannot_be_buried_keeps_no_other_waiting(
