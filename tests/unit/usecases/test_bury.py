@@ -124,6 +124,17 @@ def test_of_a_sandbox_for_several_tests_those_without_a_row_get_a_result(yard: G
     assert list(yard.spine.runs.attempts_of_test(yard.run_id, begun.key)) == [begun]
 
 
+def test_a_later_turn_asked_only_for_what_the_earlier_ones_left(yard: Graveyard) -> None:
+    [message] = yard.messages
+    where = (message.run_id, message.batch_id, "launcher of the first turn")
+    yard.spine.runs.claim_batch(*where, 900)
+    yard.die(message.model_copy(update={"turn": 1, "left": (1, 3, 99), "running": (3,)}))
+    assert [(letter.ending, letter.attempts) for letter in yard.buried()] == [(Ending.BURIED, 2)]
+    batch = json.loads(yard.spine.artifacts.objects[message.key])
+    asked = {batch["groups"][index]["attempts"][0]["key"] for index in (1, 3)}
+    assert {attempt.key for attempt in yard.spine.runs.attempts(yard.run_id)} == asked
+
+
 def test_a_batch_that_was_driven_meanwhile_changes_nothing(yard: Graveyard) -> None:
     for message in yard.messages:
         yard.die(message)

@@ -136,7 +136,7 @@ class BuryDeadLetters:
         return not run.is_finished and self.workflow.heartbeat(message.token)
 
     def _record(self, message: LaunchMessage) -> int:
-        """Give a result to every attempt of the batch that has no row; how many those were.
+        """Give a result to every attempt that the letter asked for and that has no row; how many.
 
         What has a row was begun: it has its outcome, or is closed as lost with its round.
         """
@@ -145,7 +145,9 @@ class BuryDeadLetters:
             return 0  # it cannot be told what it asked for: the next round asks again
         known = {(a.key, a.number) for a in self.runs.attempts(message.run_id)}
         recorded = 0
-        for group in batch.groups:
+        for index, group in enumerate(batch.groups):
+            if message.left is not None and index not in message.left:
+                continue  # an earlier turn was through with it
             attempts = [
                 attempt
                 for attempt in self._errored(batch, group)
