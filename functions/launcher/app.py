@@ -13,8 +13,10 @@ from glovebox.adapters.hopx_sandboxes import HopxSandboxes
 from glovebox.adapters.provider_circuit import GuardedSandboxes
 from glovebox.adapters.s3_artifacts import S3Artifacts
 from glovebox.adapters.sqs_launch_queue import SqsLaunchQueue
+from glovebox.adapters.sqs_redelivery import SqsRedelivery
 from glovebox.adapters.stepfunctions_workflow import StepFunctionsWorkflow
 from glovebox.adapters.system import SystemClock, new_token
+from glovebox.domain.errors import NewerRelease
 from glovebox.domain.pacing import PaceLimits
 from glovebox.ports import Sandboxes
 from glovebox.settings import Settings
@@ -78,12 +80,25 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
     for record in event["Records"]:
         try:
             drive(record["body"], context)
+        except NewerRelease:
+            # Not soon, or five tries are over before the newer release is there. The next round
+            # does not wait for it: a batch without a heartbeat is begun again.
+            logger.exception(LogEvent.MESSAGE_FAILED, message_id=record["messageId"])
+            failures.append({"itemIdentifier": record["messageId"]})
         except Exception:
             # The boundary to the queue: whatever it was, the message is delivered again, and
             # the dead-letter queue ends the repeats.
             logger.exception(LogEvent.MESSAGE_FAILED, message_id=record["messageId"])
             failures.append({"itemIdentifier": record["messageId"]})
+            deliver_soon(record)
     return {"batchItemFailures": failures}
+
+
+def deliver_soon(record: dict[str, Any]) -> None:
+    """Have a message that failed delivered again in seconds, or moved to the dead letters."""
+    receives = int(record["attributes"]["ApproximateReceiveCount"])
+    queue_url = LauncherSettings.from_env(os.environ).launch_queue_url
+    SqsRedelivery(aws.sqs(), queue_url).soon(record["receiptHandle"], receives)
 
 
 def drive(body: str, context: LambdaContext) -> None:

@@ -78,6 +78,8 @@ class Deployed:
         [self.message] = self.spine.messages(self.answer, RUN)
         self.launcher = load_function("launcher")
         monkeypatch.setattr(self.launcher, "wired", self.spine.launcher)
+        self.hurried: list[Any] = []
+        monkeypatch.setattr(self.launcher, "deliver_soon", self.hurried.append)
 
     def deliver(self, **changes: Any) -> list[str]:
         """Deliver the launch message; answers what goes back to the queue."""
@@ -133,6 +135,7 @@ def test_a_message_of_a_newer_release_goes_back_to_the_queue_untouched(deployed:
     assert deployed.deliver(schema_version=KNOWN_VERSION + 1) == ["m-1"]
     assert deployed.outcomes() == []
     assert deployed.spine.workflow.answered == []
+    assert deployed.hurried == [], "five quick tries would make it a dead letter"
     assert deployed.deliver() == [], "and the newer launcher that gets it next drives it"
     assert deployed.outcomes() == [Outcome.PASSED]
 

@@ -20,6 +20,10 @@ class LogEvent(StrEnum):
     RUN_REDUCED = "run reduced"
     RUNS_SWEPT = "runs swept"
     CIRCUIT_CHANGED = "circuit changed"
+    SANDBOXES_SWEPT = "sandboxes swept"
+    IMAGES_SWEPT = "images swept"
+    DEAD_LETTER_TAKEN = "dead letter taken"
+    SWEEP_FAILED = "sweep failed"
     MESSAGE_FAILED = "message failed"
     REQUEST_REFUSED = "request refused"
 

@@ -14,12 +14,12 @@ the process. A table that does not answer counts as a closed circuit.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING, cast
 
 from glovebox.domain.errors import SandboxUnavailable
-from glovebox.ports import Sandbox, Sandboxes, SandboxRequest
+from glovebox.ports import Sandbox, Sandboxes, SandboxFacts, SandboxRequest
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.circuit_breaker import CircuitInfo, CircuitTransition
@@ -75,6 +75,10 @@ class GuardedSandboxes:
     def kill(self, sandbox_id: str) -> None:
         """End a sandbox; one that is gone already is no error. Raises SandboxUnavailable."""
         self._sandboxes.kill(sandbox_id)
+
+    def list(self) -> Iterator[SandboxFacts]:
+        """Every sandbox of the account once, ours and others'."""
+        return self._sandboxes.list()
 
     def _create(self, request: SandboxRequest) -> Sandbox:
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 from glovebox.domain.errors import SandboxUnavailable, StoreConflict
@@ -15,7 +15,7 @@ from glovebox.domain.pacing import (
     Demand,
     Permits,
 )
-from glovebox.ports import Clock, Pace, Sandbox, Sandboxes, SandboxRequest
+from glovebox.ports import Clock, Pace, Sandbox, Sandboxes, SandboxFacts, SandboxRequest
 
 PERMITS_AT_ONCE = 10
 """Permits that one write takes at most, and so what a crash of their taker wastes."""
@@ -105,6 +105,10 @@ class PacedSandboxes:
                 self._live.discard(sandbox_id)
             if known:
                 self._rest()
+
+    def list(self) -> Iterator[SandboxFacts]:
+        """Every sandbox of the account once, ours and others'."""
+        return self.sandboxes.list()
 
     def close(self) -> None:
         """Give back the unused permits, and the places but for the sandboxes that live on."""
