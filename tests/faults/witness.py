@@ -47,6 +47,14 @@ class History:
         rows = self._attempts.setdefault(attempt.run_id, {})
         _add(rows.setdefault((attempt.key, attempt.number), []), attempt)
 
+    def see_row(self, row: Mapping[str, Any]) -> None:
+        """Add a row of the table; those that are no run and no attempt are left out."""
+        kind = row["sk"]["S"].partition("#")[0]
+        if kind == "run":
+            self.see_run(Run.model_validate_json(row["doc"]["S"]))
+        elif kind == "attempt":
+            self.see_attempt(Attempt.model_validate_json(row["doc"]["S"]))
+
     def look(self, runs: Runs, artifacts: Artifacts, run_id: str) -> RunView:
         """Look at one run now; what is there goes into the history."""
         self.see_run(runs.run(run_id))
@@ -112,6 +120,7 @@ class StackWitness:
         self._listener: str | None = None
         self._notices: list[str] = []
         self._key: str | None = None
+        self._iterator: str | None = None
 
     def client(self, service: Any) -> Any:
         """A client of one of the stack's services."""
@@ -150,9 +159,33 @@ class StackWitness:
             Attributes={"RawMessageDelivery": "true"},
         )
 
+    def follow(self) -> None:
+        """From now on, every change of the ledger is seen, however short it stood."""
+        answer = self.client("dynamodb").update_table(
+            TableName=self._endpoints["table"],
+            StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_IMAGE"},
+        )
+        arn = answer["TableDescription"]["LatestStreamArn"]
+        streams = self.client("dynamodbstreams")
+        (shard,) = streams.describe_stream(StreamArn=arn)["StreamDescription"]["Shards"]
+        self._iterator = streams.get_shard_iterator(
+            StreamArn=arn, ShardId=shard["ShardId"], ShardIteratorType="TRIM_HORIZON"
+        )["ShardIterator"]
+
+    def _read_stream(self) -> None:
+        streams = self.client("dynamodbstreams")
+        while self._iterator is not None:
+            answer = streams.get_records(ShardIterator=self._iterator)
+            self._iterator = answer["NextShardIterator"]
+            for record in answer["Records"]:
+                self._history.see_row(record["dynamodb"]["NewImage"])
+            if not answer["Records"]:
+                return
+
     def look(self, run_ids: Collection[str] | None = None, *, queues: bool = True) -> World:
         """The world now: the runs that are named, or all of them."""
         named = self.run_ids() if run_ids is None else run_ids
+        self._read_stream()
         return World(
             now=time.time(),
             runs=[self._history.look(self._runs, self._artifacts, run_id) for run_id in named],
