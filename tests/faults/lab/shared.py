@@ -13,13 +13,9 @@ FOLDER_VARIABLE = "LAB_FOLDER"
 FAULT_VARIABLE = "LAB_FAULT"
 """In a manifest's `env`: the fault of its run, as `point/kind`."""
 SHORTER: dict[str, dict[str, float]] = {
-    "glovebox.domain.plan": {"ATTEMPT_OVERHEAD_SECONDS": 1},
     "glovebox.usecases.rounds": {"HEARTBEAT_SECONDS": 6, "QUEUE_SECONDS": 6},
-    "glovebox.usecases.launch": {
-        "HEARTBEAT_SECONDS": 1,
-        "CONTROL_SECONDS": 0.25,
-        "ANSWER_SECONDS": 1,
-    },
+    "glovebox.usecases.launch": {"HEARTBEAT_SECONDS": 1},
+    "glovebox.usecases.watch": {"LOOK_SECONDS": 0.25},
     "glovebox.usecases.attempt": {"TTL_MARGIN_SECONDS": 5},
 }
 """The product's times, by module. All are read when they are used."""
