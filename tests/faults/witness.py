@@ -24,7 +24,7 @@ from glovebox.domain.plan import Plan
 from glovebox.domain.run import Run
 from glovebox.ports import Artifacts, Runs
 
-from tests.fakes import FolderSandboxes, MemoryArtifacts, MemoryRuns
+from tests.fakes import FolderSandboxes, MemoryArtifacts
 from tests.faults.world import LiveSandbox, QueueView, RunView, World
 
 LIMIT = 10**9
@@ -75,11 +75,11 @@ class History:
 
 
 class FakeWitness:
-    """Looks at fakes."""
+    """Looks at fakes, and at a ledger of any kind."""
 
     def __init__(
         self,
-        runs: MemoryRuns,
+        runs: Runs,
         artifacts: MemoryArtifacts,
         sandboxes: FolderSandboxes | None = None,
     ) -> None:
