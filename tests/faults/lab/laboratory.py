@@ -7,7 +7,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
@@ -17,6 +18,7 @@ import httpx
 from glovebox.domain.outcome import Outcome
 
 from tests.faults.invariants import violations
+from tests.faults.lab import bad_queue
 from tests.faults.lab.counter import PROBE, Execution, ExecutionCounter
 from tests.faults.lab.shared import FAULT_VARIABLE
 from tests.faults.lab.tree import ROOT
@@ -32,8 +34,6 @@ class Laboratory:
     """A running stack that can be told to break; a context manager."""
 
     folder: Path
-    options: Sequence[str] = ()
-    """Of `tests.faults.lab.serve`."""
     lives: dict[str, list[float]] = field(default_factory=dict)
     """First and last moment at which a sandbox was seen alive."""
     _finished: set[str] = field(default_factory=set)
@@ -44,7 +44,7 @@ class Laboratory:
         self.counter = ExecutionCounter(self._began)
         self.counter.__enter__()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.faults.lab.serve", str(self.folder), *self.options],
+            [sys.executable, "-m", "tests.faults.lab.serve", str(self.folder)],
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -112,6 +112,24 @@ class Laboratory:
         with self._changed:
             ended = self._changed.wait_for(lambda: run_id in self._finished, seconds)
         assert ended, f"{run_id} did not finish: {self.journal(run_id)}"
+
+    @contextmanager
+    def bad_queue(
+        self, *, throttled: float = 0, twice: float = 0, late: float = 0
+    ) -> Iterator[None]:
+        """For a while: shares of refused invocations and of messages delivered twice at once, and
+        the most seconds that a message is held up."""
+        knobs = self.folder / "records" / bad_queue.FILE_NAME
+        knobs.write_text(json.dumps({"throttled": throttled, "twice": twice, "late": late}))
+        try:
+            yield
+        finally:
+            knobs.unlink()
+
+    def throttled(self) -> int:
+        """How many invocations were refused so far."""
+        path = self.folder / "records" / "throttled"
+        return path.stat().st_size if path.exists() else 0
 
     def world(self, *run_ids: str) -> World:
         """These runs, or all, with how often their attempts were executed."""

@@ -40,11 +40,14 @@ class Fault:
 
     def __init__(self) -> None:
         self.run_id = ""
+        self.mute = False
+        """Whether heartbeats are not sent, though whoever sends them goes on."""
         self._wanted = ""
 
     def begin(self, record: Mapping[str, Any]) -> None:
         """Learn the run and its fault from a launch message."""
         message = json.loads(record["body"])
+        self.mute = False
         self.run_id = message["run_id"]
         content = app.wired().artifacts.get(message["key"], limit=10**7)
         self._wanted = Batch.model_validate_json(content).env.get(FAULT_VARIABLE, "")
@@ -76,6 +79,8 @@ def strike(kind: str) -> None:
         os.kill(os.getpid(), signal.SIGSTOP)
     elif kind == "memory":
         _use_up_memory()
+    elif kind == "mute":
+        fault.mute = True
     else:
         raise InjectedFault(kind)
 
@@ -175,10 +180,19 @@ class FaultySandboxes(_Around):
 
 
 class FaultyWorkflow(_Around):
+    def heartbeat(self, token: str) -> bool:
+        return fault.mute or bool(self._real.heartbeat(token))
+
     def succeed(self, token: str) -> None:
         self._real.succeed(token)
         note("answered", fault.run_id)
         fault.at("token_sent")
+
+
+class FaultyQueue(_Around):
+    def send(self, body: str, *, delay_seconds: int) -> None:
+        self._real.send(body, delay_seconds=delay_seconds)
+        fault.at("handed_on")
 
 
 _product = app.wired
@@ -191,6 +205,7 @@ def wired() -> LaunchBatch:
     launch.sandboxes = FaultySandboxes(launch.sandboxes)
     launch.runs = FaultyRuns(launch.runs)
     launch.workflow = FaultyWorkflow(launch.workflow)
+    launch.queue = FaultyQueue(launch.queue)
     return launch
 
 

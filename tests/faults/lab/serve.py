@@ -13,7 +13,10 @@ from pathlib import Path
 from glovebox_local.settings import LocalSettings
 from glovebox_local.stack import LocalStack
 
+from tests.faults.lab import bad_queue
 from tests.faults.lab.tree import make_tree
+
+SEED = 20
 
 
 def main(folder: Path) -> None:
@@ -22,7 +25,8 @@ def main(folder: Path) -> None:
     tree.mkdir()
     records.mkdir()
     template = make_tree(tree, records)
-    settings = LocalSettings(max_idle_workers=8)
+    bad_queue.install(records, SEED)
+    settings = LocalSettings(max_idle_workers=24, start_patience_seconds=1.0)
     with LocalStack(template, settings=settings) as stack:
         print(json.dumps(asdict(stack.endpoints)), flush=True)
         sys.stdin.read()

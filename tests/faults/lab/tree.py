@@ -11,9 +11,9 @@ from tests.faults.lab.shared import FOLDER_VARIABLE
 
 ROOT = Path(__file__).resolve().parents[3]
 WRAPPED = ("launcher", "planner")
-LAUNCHER_SECONDS = 14
-VISIBILITY_SECONDS = 3
-"""Shorter than most batches take: each of them is delivered again while it is driven."""
+LAUNCHER_SECONDS = 10
+VISIBILITY_SECONDS = 5
+"""Shorter than a launcher may take: a long batch is delivered again while it is driven."""
 APP = """\
 import sys
 sys.path.insert(0, {root!r})
