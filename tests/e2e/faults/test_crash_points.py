@@ -30,14 +30,17 @@ POINTS = (
     "token_sent",
     "acked",
 )
-KINDS = ("crash", "hang", "exception", "pause")
-"""`pause`: a launcher that is given up wakes again and goes on as if nothing had been."""
+KINDS = ("crash", "hang", "exception")
+PAUSED = POINTS[: POINTS.index("killed")]
+"""Where a launcher is stopped until it is given up, wakes again, and goes on as if nothing had
+been."""
 SHORT_SECONDS = 0.4
 LONG_SECONDS = 8.5
 """Longer than the laboratory's launcher may run: the batch is handed on."""
 FAULTS = [
-    *(f"handed_on/{kind}" for kind in KINDS),
+    *(f"handed_on/{kind}" for kind in (*KINDS, "pause")),
     *(f"{point}/{kind}" for kind in KINDS for point in POINTS),
+    *(f"{point}/pause" for point in PAUSED),
     "started/memory",
     "claimed/mute",
 ]
