@@ -97,16 +97,12 @@ class FakeWitness:
         return World(
             now=now,
             runs=[self._history.look(self._runs, self._artifacts, run.run_id) for run in listed],
-            sandboxes=[LiveSandbox(name, now) for name in (self._sandboxes or _None).live],
+            sandboxes=[LiveSandbox(n, now) for n in getattr(self._sandboxes, "live", ())],
             queues=tuple(self.queues),
             notices=None if self.notices is None else tuple(self.notices),
             texts=tuple(self._artifacts.objects.items()),
             executions=dict(self.executions),
         )
-
-
-class _None:
-    live: Mapping[str, Any] = {}
 
 
 class StackWitness:
@@ -178,7 +174,8 @@ class StackWitness:
             answer = streams.get_records(ShardIterator=self._iterator)
             self._iterator = answer["NextShardIterator"]
             for record in answer["Records"]:
-                self._history.see_row(record["dynamodb"]["NewImage"])
+                if "NewImage" in record["dynamodb"]:  # else the row was removed
+                    self._history.see_row(record["dynamodb"]["NewImage"])
             if not answer["Records"]:
                 return
 
@@ -218,8 +215,9 @@ class StackWitness:
         """The key of the sandbox service, as the functions read it."""
         if self._key is None:
             secrets = self.client("secretsmanager")
-            (secret,) = secrets.list_secrets()["SecretList"]
-            self._key = str(secrets.get_secret_value(SecretId=secret["ARN"])["SecretString"])
+            listed = secrets.list_secrets()["SecretList"]
+            (name,) = [s["Name"] for s in listed if "HopxApiKeySecret" in s["Name"]]
+            self._key = str(secrets.get_secret_value(SecretId=name)["SecretString"])
         return self._key
 
     def queues(self) -> list[QueueView]:
