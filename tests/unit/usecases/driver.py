@@ -9,6 +9,7 @@ from typing import Any
 from glovebox.domain import keys
 from glovebox.domain.plan import RoundAnswer
 from glovebox.domain.report import Report
+from glovebox.ports import Runs
 from glovebox.usecases.accept import AcceptManifest
 from glovebox.usecases.launch import LaunchBatch, LaunchMessage
 from glovebox.usecases.plan import PlanRun
@@ -34,10 +35,15 @@ class Spine:
     """All use cases over one set of fakes."""
 
     def __init__(
-        self, folder: Path, *, seconds_left: float = 900.0, quick_images: bool = False
+        self,
+        folder: Path,
+        *,
+        seconds_left: float = 900.0,
+        quick_images: bool = False,
+        runs: Runs | None = None,
     ) -> None:
         self.sandboxes = FolderSandboxes(folder)
-        self.runs = MemoryRuns()
+        self.runs: Runs = runs if runs is not None else MemoryRuns()
         self.artifacts = MemoryArtifacts()
         self.workflow = MemoryWorkflow()
         self.queue = MemoryLaunchQueue()
