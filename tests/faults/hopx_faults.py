@@ -40,6 +40,8 @@ class Kind(StrEnum):
     BLACKHOLE = "blackhole"
     """No answer; the connection is held, and dropped in the end."""
     BLACKHOLE_AFTER = "blackhole_after"
+    CUT_UNDER_WAY = "cut_under_way"
+    """The connection breaks, on both sides, while the provider is at work."""
     EMPTY_204 = "empty_204"
     EXPIRED_TOKEN = "expired_token"
     """401 from the agent until the token is refreshed."""
@@ -64,6 +66,7 @@ APPLIES: dict[Kind, frozenset[str]] = {
             Kind.SLOW,
             Kind.BLACKHOLE,
             Kind.BLACKHOLE_AFTER,
+            Kind.CUT_UNDER_WAY,
         ),
         EVERY,
     ),

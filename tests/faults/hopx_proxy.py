@@ -10,6 +10,7 @@ import json
 import re
 import threading
 from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
@@ -135,11 +136,15 @@ class HopxFaultProxy:
         """Sleep; the end of the proxy ends it."""
         self._stopping.wait(seconds)
 
-    def forward(self, connection: Connection, asked: str) -> Answer:
+    def forward(
+        self, connection: Connection, asked: str, cut: Callable[[], None] | None = None
+    ) -> Answer:
         """Ask the provider, and write down what happened."""
         with self._lock:
             self.forwarded[asked] += 1
-        answer = connection.forward()
+            if cut is not None and asked == "run":
+                self._note_execution(connection, b"")
+        answer = connection.forward(cut)
         with self._lock:
             answer.body = self._note(connection, asked, answer.status, answer.body)
         return answer
