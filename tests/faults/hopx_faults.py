@@ -51,7 +51,7 @@ CONTROL = frozenset({"create", "get", "list", "delete", "refresh", "images"})
 AGENT = frozenset({"upload", "run", "download", "health", "other"})
 EVERY = CONTROL | AGENT
 
-# Where a kind makes sense. What answers in the provider's place after forwarding is `AFTER`.
+# Where a kind makes sense.
 APPLIES: dict[Kind, frozenset[str]] = {
     **dict.fromkeys(
         (
@@ -66,10 +66,11 @@ APPLIES: dict[Kind, frozenset[str]] = {
             Kind.SLOW,
             Kind.BLACKHOLE,
             Kind.BLACKHOLE_AFTER,
-            Kind.CUT_UNDER_WAY,
         ),
         EVERY,
     ),
+    # Not the control plane: what came of it could not be written down.
+    Kind.CUT_UNDER_WAY: AGENT,
     Kind.RATE_LIMITED_NESTED: CONTROL,
     Kind.RATE_LIMITED_FLAT: EVERY,
     Kind.RATE_LIMITED_HEADER: EVERY,
@@ -138,7 +139,7 @@ class Faults:
     def __init__(self, seed: int, rate: float = 0.0, kinds: Iterable[Kind] = tuple(Kind)) -> None:
         self.rate = rate
         self.kinds = tuple(kinds)
-        self._seed = seed
+        self.seed = seed
         self._rules: list[Fault] = []
         self._seen: Counter[str] = Counter()
         self._lock = threading.Lock()
@@ -158,7 +159,7 @@ class Faults:
         """What happens to this request; None: nothing."""
         with self._lock:
             self._seen[asked] += 1
-            draw = random.Random(f"{self._seed}:{asked}:{self._seen[asked]}")
+            draw = random.Random(f"{self.seed}:{asked}:{self._seen[asked]}")
             for rule in self._rules:
                 if rule.meets(asked, method, path) and draw.random() < rule.rate:
                     if rule.times is not None:

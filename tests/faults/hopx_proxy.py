@@ -57,6 +57,8 @@ class HopxFaultProxy:
         """Sandboxes that the provider made, whether or not anybody was told."""
         self.deleted: set[str] = set()
         self.executions: list[Execution] = []
+        self.keys_at_agents: list[str] = []
+        """Requests to an agent that carried a key of the control plane."""
         self.url = ""
         self._stopping = threading.Event()
         self._lock = threading.Lock()
@@ -118,6 +120,8 @@ class HopxFaultProxy:
             fault = self.faults.choose(asked, connection.command, connection.path)
         with self._lock:
             self.requests[asked] += 1
+            if agent and connection.headers.get("X-API-Key"):
+                self.keys_at_agents.append(connection.path)
             if fault is not None and not expired:
                 self.injected[fault.kind] += 1
         if fault is None:

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _TOKEN = re.compile(r"[\x21-\x7e]{1,16384}")
+_URL = re.compile(r"[\x21-\x7e]{1,2048}")
 _HOST = re.compile(r"[A-Za-z0-9.-]{1,253}")
 
 
@@ -48,6 +49,8 @@ def agent_url_of(answer: Mapping[str, Any], base_url: str) -> str | None:
 
 def may_be_sent_to(url: str, base_url: str) -> bool:
     """Whether a URL that the provider gave us is one to send anything to."""
+    if not _URL.fullmatch(url):
+        return False
     try:
         there, home = urlsplit(url), urlsplit(base_url)
         _ = there.port  # raises where it is none

@@ -23,9 +23,9 @@ from glovebox.ports import CommandAnswer
 SLOWEST_BYTES_PER_SECOND = 1_000_000
 TRANSFER_SECONDS = 15
 """A transfer may take this long, and what its bytes take at the slowest."""
-RUN_MARGIN_SECONDS = 10
+RUN_MARGIN_SECONDS = 5
 """Beyond a command's own time limit, until its answer is there."""
-ASK_AGAIN_SECONDS = 20
+ASK_AGAIN_SECONDS = 10
 """Beyond that, to ask again where the answer was lost."""
 ANSWER_BYTES = 16 * 1024 * 1024
 UPLOAD_TRIES = 10
@@ -168,8 +168,10 @@ class _Repeats:
             self._refreshed = True
             self._agent.update_jwt_token(self._new_token())
             return False
+        if trouble.status == 429:
+            self.seen_alive = True
         # Not every time: what the control plane answers in a minute is limited.
-        if trouble.status != 429 and tried & (tried - 1) == 0:
+        elif tried & (tried - 1) == 0:
             presence = self._control.presence(self._sandbox_id)
             if presence is Presence.GONE:
                 reason = f"the sandbox is gone ({trouble.words})"
