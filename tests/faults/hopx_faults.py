@@ -74,7 +74,7 @@ APPLIES: dict[Kind, frozenset[str]] = {
     Kind.RATE_LIMITED_NESTED: CONTROL,
     Kind.RATE_LIMITED_FLAT: EVERY,
     Kind.RATE_LIMITED_HEADER: EVERY,
-    Kind.ANSWERED_504_AFTER: frozenset({"create", "delete", "run", "images"}),
+    Kind.ANSWERED_504_AFTER: frozenset({"create", "delete", "run", "upload", "images"}),
     Kind.ANSWERED_502_AFTER: frozenset({"create", "delete", "run", "upload", "images"}),
     Kind.EMPTY_OBJECT: frozenset({"create", "get", "list", "refresh", "run", "images"}),
     Kind.EXIT_CODE_NULL: frozenset({"run"}),
