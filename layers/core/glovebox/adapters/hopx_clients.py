@@ -50,8 +50,7 @@ class ControlClient(HTTPClient):  # type: ignore[misc]  # the SDK has no types
         return answer
 
     def _see(self, response: httpx.Response) -> None:
-        bodiless = response.status_code == 204 or response.headers.get("Content-Length") == "0"
-        self._seen.bodiless = response.is_success and bodiless
+        self._seen.bodiless = response.is_success and not response.read()
 
     def _handle_error(self, response: httpx.Response) -> None:
         trouble = from_response(response, self._clock.now())
