@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
@@ -56,6 +57,13 @@ class HopxFaultProxy:
         self.created: list[str] = []
         """Sandboxes that the provider made, whether or not anybody was told."""
         self.deleted: set[str] = set()
+        self.builds = 0
+        """Images that the provider was asked to build."""
+        self.longest_seconds = 0
+        """What all sandboxes may live together, by the time to live that each was given."""
+        self.lived_seconds = 0.0
+        """What the deleted ones did live."""
+        self._born: dict[str, float] = {}
         self.executions: list[Execution] = []
         self.keys_at_agents: list[str] = []
         """Requests to an agent that carried a key of the control plane."""
@@ -160,14 +168,20 @@ class HopxFaultProxy:
         if asked == "delete" and (status < 400 or status == 404):
             sandbox_id = connection.path.rsplit("/", 1)[1]
             self.deleted.add(sandbox_id)
+            self.lived_seconds += time.monotonic() - self._born.pop(sandbox_id, time.monotonic())
             if (listener := self._listeners.pop(sandbox_id, None)) is not None:
                 listener.close()
+        build = ("POST", "/v1/templates/build")
+        self.builds += (connection.command, connection.path) == build and status < 400
         if status >= 400 or asked not in ("create", "get", "list", "images"):
             return body
         with suppress(ValueError):
             answer = json.loads(body)
             if asked == "create" and isinstance(answer, dict) and "id" in answer:
                 self.created.append(answer["id"])
+                self._born[answer["id"]] = time.monotonic()
+                with suppress(ValueError, AttributeError, TypeError):
+                    self.longest_seconds += json.loads(connection.body).get("timeout_seconds")
             listed = answer.get("data") if asked == "list" else [answer]
             for described in listed or []:
                 self._lead_here(described)
