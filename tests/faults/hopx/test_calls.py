@@ -79,7 +79,9 @@ def test_an_upload_is_repeated_and_arrives_whole(
     sandboxes.kill(made.sandbox_id)
 
 
-@pytest.mark.parametrize("kind", [Kind.TRUNCATED, Kind.DROPPED_AFTER, Kind.SERVER_503])
+@pytest.mark.parametrize(
+    "kind", [Kind.TRUNCATED, Kind.DROPPED_AFTER, Kind.SERVER_503, Kind.HTML_200, Kind.JSON_NULL]
+)
 def test_a_file_is_asked_for_again_until_it_is_whole(
     sandboxes: HopxSandboxes, proxy: HopxFaultProxy, kind: Kind
 ) -> None:

@@ -92,8 +92,6 @@ def test_a_creation_ends_within_its_deadline(
     "changed",
     [
         {"public_host": "http://192.0.2.1:80"},
-        {"public_host": None, "direct_url": None},
-        {"auth_token": None},
         {"auth_token": "a\nb"},
     ],
 )
@@ -103,16 +101,52 @@ def test_a_sandbox_that_cannot_be_talked_to_is_killed_at_once(
     monkeypatch: pytest.MonkeyPatch,
     changed: dict[str, Any],
 ) -> None:
-    ask = sandboxes._control.request
-    monkeypatch.setattr(
-        sandboxes._control,
-        "request",
-        lambda method, *args, **more: (
-            ask(method, *args, **more) | (changed if method == "POST" else {})
-        ),
-    )
+    change_the_answer_to_a_creation(sandboxes, monkeypatch, changed)
     with pytest.raises(SandboxUnavailable) as caught:
         sandboxes.create(REQUEST)
     assert not caught.value.possibly_created
     assert len(proxy.created) == 1
     assert proxy.orphans() == set()
+
+
+@pytest.mark.parametrize(
+    "changed", [{"public_host": None, "direct_url": None}, {"auth_token": None}]
+)
+@pytest.mark.parametrize("kind", [None, Kind.SERVER_502, Kind.JSON_NULL])
+def test_what_the_answer_to_a_creation_lacks_is_asked_for(
+    sandboxes: HopxSandboxes,
+    proxy: HopxFaultProxy,
+    monkeypatch: pytest.MonkeyPatch,
+    changed: dict[str, Any],
+    kind: Kind | None,
+) -> None:
+    change_the_answer_to_a_creation(sandboxes, monkeypatch, changed)
+    if kind is not None:
+        proxy.inject(Fault(kind, on="get", times=1), Fault(kind, on="refresh", times=1))
+    made = sandboxes.create(REQUEST)
+    assert made.run("echo there", env={}, timeout_seconds=20).stdout == "there\n"
+    sandboxes.kill(made.sandbox_id)
+
+
+def test_a_sandbox_of_which_no_more_can_be_learnt_is_killed(
+    sandboxes: HopxSandboxes, proxy: HopxFaultProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    change_the_answer_to_a_creation(sandboxes, monkeypatch, {"auth_token": None})
+    proxy.inject(always(Kind.SERVER_500, "refresh"))
+    with pytest.raises(SandboxUnavailable) as caught:
+        sandboxes.create(REQUEST)
+    assert not caught.value.possibly_created
+    assert proxy.orphans() == set()
+
+
+def change_the_answer_to_a_creation(
+    sandboxes: HopxSandboxes, monkeypatch: pytest.MonkeyPatch, changed: dict[str, Any]
+) -> None:
+    client = sandboxes._control._client
+    once = client.once
+
+    def changing(method: str, path: str, body: dict[str, Any] | None) -> dict[str, Any]:
+        answer: dict[str, Any] = once(method, path, body)
+        return answer | changed if path == "/v1/sandboxes" else answer
+
+    monkeypatch.setattr(client, "once", changing)

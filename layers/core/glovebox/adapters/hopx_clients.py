@@ -5,6 +5,7 @@ Pinned: hopx-ai 0.5.0. Single modules of it, since the whole costs every launche
 
 from __future__ import annotations
 
+import mimetypes
 import threading
 from typing import Any
 
@@ -85,6 +86,7 @@ class AgentClient(AgentHTTPClient):  # type: ignore[misc]  # the SDK has no type
             if answer.status_code != 200:
                 answer.read()
                 raise self._refusal(answer)
+            _refuse_pages(answer, path)
             for chunk in answer.iter_raw():
                 content += chunk
                 if len(content) > limit:
@@ -100,6 +102,14 @@ class AgentClient(AgentHTTPClient):  # type: ignore[misc]  # the SDK has no type
         trouble = from_response(response, self._clock.now())
         trouble.words = trouble.words.replace(str(self._jwt_token), "…")
         return trouble
+
+
+def _refuse_pages(answer: httpx.Response, path: str) -> None:
+    """A gateway may say 200 and mean itself: a page or an object is no file, unless that was
+    asked for. The agent's description says application/octet-stream."""
+    kind = answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    if kind in ("text/html", "application/json") and kind != mimetypes.guess_type(path)[0]:
+        raise Trouble(f"{kind} in a file's place")
 
 
 def _refuse_packed(response: httpx.Response) -> None:

@@ -62,8 +62,9 @@ def persist(
             if tried >= patience.tries or not worth(trouble):
                 raise
             pause = 0.0
-            if before_repeat(trouble, tried):
-                pause = pause_seconds(tried, trouble.retry_after_seconds, jitter())
+            with within(give_up_at - clock.monotonic(), CONTROL_BYTES):
+                if before_repeat(trouble, tried):
+                    pause = pause_seconds(tried, trouble.retry_after_seconds, jitter())
             if clock.monotonic() + pause >= give_up_at:
                 raise
         clock.sleep(pause)

@@ -54,19 +54,26 @@ class HopxSandboxes:
             reason = "the provider created a sandbox and did not say which"
             raise SandboxUnavailable(reason, possibly_created=True)
         try:
-            return self._sandbox(sandbox_id, answer)
+            return self._sandbox(sandbox_id, self._completed(sandbox_id, answer))
         except SandboxUnavailable as error:
             self._undo(sandbox_id, error)
             raise
 
+    def _completed(self, sandbox_id: str, answer: Mapping[str, Any]) -> Mapping[str, Any]:
+        """What a creation answered; with what it should say and does not, asked for."""
+        try:
+            if not (answer.get("public_host") or answer.get("direct_url")):
+                answer = {**self._facts(sandbox_id), **_known(answer)}
+            if not answer.get("auth_token"):
+                answer = {**answer, "auth_token": self._control.refresh_token(sandbox_id)}
+        except Trouble as trouble:
+            raise SandboxUnavailable(trouble.words, sandbox_id=sandbox_id) from trouble
+        return answer
+
     def attach(self, sandbox_id: str) -> HopxSandbox:
         """Go on with a sandbox that somebody else created. Raises SandboxLost if it is gone."""
         try:
-            facts = self._control.request(
-                "GET",
-                sandbox_path(sandbox_id),
-                sound=lambda told: agent_url_of(told, self._control.base_url) is not None,
-            )
+            facts = self._facts(sandbox_id)
             token = self._control.refresh_token(sandbox_id)
         except Trouble as trouble:
             if trouble.status in (404, 410):
@@ -75,6 +82,14 @@ class HopxSandboxes:
             error.sandbox_id = sandbox_id
             raise error from trouble
         return self._sandbox(sandbox_id, {**facts, "auth_token": token})
+
+    def _facts(self, sandbox_id: str) -> dict[str, Any]:
+        """A sandbox as the control plane describes it, with an address. Raises Trouble."""
+        return self._control.request(
+            "GET",
+            sandbox_path(sandbox_id),
+            sound=lambda told: agent_url_of(told, self._control.base_url) is not None,
+        )
 
     def kill(self, sandbox_id: str) -> None:
         """End a sandbox; one that is gone already is no error. Raises SandboxUnavailable."""
@@ -119,6 +134,10 @@ class HopxSandboxes:
             self.kill(sandbox_id)
         except SandboxUnavailable:
             error.possibly_created = True
+
+
+def _known(answer: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in answer.items() if value is not None}
 
 
 def _cannot_have_created(trouble: Trouble) -> bool:
