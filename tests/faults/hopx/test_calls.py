@@ -75,6 +75,7 @@ def test_an_upload_is_repeated_and_arrives_whole(
     content = bytes(range(256)) * 1000
     proxy.inject(Fault(kind, on="upload", times=2, seconds=0.01))
     made.upload("/workspace/f", content)
+    assert proxy.requests["upload"] == 3
     assert made.download("/workspace/f", limit=len(content)) == content
     sandboxes.kill(made.sandbox_id)
 

@@ -60,10 +60,10 @@ def test_a_sandbox_whose_time_is_over_is_lost(
 
 def test_killing_ends_a_call_that_hangs(sandboxes: HopxSandboxes, proxy: HopxFaultProxy) -> None:
     made = sandboxes.create(REQUEST)
-    proxy.inject(always(Kind.BLACKHOLE, "run", seconds=100))
+    proxy.inject(always(Kind.BLACKHOLE, "run", seconds=1000))
     asked = once_counted(lambda: proxy.requests["run"], lambda: sandboxes.kill(made.sandbox_id))
     with pytest.raises(SandboxLost):
-        made.run("true", env={}, timeout_seconds=90)
+        made.run("true", env={}, timeout_seconds=900)
     asked.join()
     assert proxy.requests["run"] == 1
     assert proxy.orphans() == set()

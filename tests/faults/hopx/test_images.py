@@ -94,7 +94,8 @@ def test_an_image_is_whole_whatever_stumbled(
     path: str,
     kind: Kind,
 ) -> None:
-    proxy.inject(on(method, path, kind))
+    # A build that is looked after for minutes may be looked after in vain for a while.
+    proxy.inject(on(method, path, kind, times=6 if (method, path) == ("GET", BUILD) else 2))
     images.bake(NAME, "code-interpreter", bundle)
     proxy.faults.clear()
     assert proxy.injected[kind]

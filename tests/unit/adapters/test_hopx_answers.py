@@ -13,6 +13,7 @@ from glovebox.adapters.hopx_address import Address
 from glovebox.adapters.hopx_agent import HopxSandbox
 from glovebox.adapters.hopx_clients import ControlClient
 from glovebox.adapters.hopx_control import Control
+from glovebox.adapters.hopx_images import HopxImages
 from glovebox.adapters.hopx_trouble import Trouble
 from glovebox.domain.errors import SandboxLost
 
@@ -136,3 +137,44 @@ def test_a_file_that_is_not_there_is_asked_for_once(sandbox: HopxSandbox) -> Non
     with pytest.raises(SandboxLost, match="no such file"):
         sandbox.download("/workspace/f", limit=10)
     assert len(asked) == 1
+
+
+@pytest.mark.parametrize(
+    "said",
+    [httpx.Response(404), httpx.Response(410), httpx.Response(200, json={"status": "stopped"})],
+)
+def test_a_sandbox_that_is_gone_is_found_out_at_the_first_failure(
+    sandbox: HopxSandbox, said: httpx.Response
+) -> None:
+    asked: list[str] = []
+
+    def refused(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.path)
+        message = "connection refused"
+        raise httpx.ConnectError(message)
+
+    answering(sandbox._agent, refused)
+    answering(sandbox._control._client, lambda _: said)
+    with pytest.raises(SandboxLost, match="gone") as caught:
+        sandbox.upload("/workspace/f", b"")
+    assert not caught.value.still_there
+    assert len(asked) == 1
+
+
+def test_an_image_whose_build_was_not_answered_is_looked_for_before_it_is_built_again() -> None:
+    images = HopxImages("https://api.example", KEY, FakeClock())
+    asked: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(f"{request.method} {request.url.path}")
+        if request.url.path.endswith("/upload-link"):
+            return httpx.Response(200, json={"present": True})
+        if request.method == "POST":
+            return httpx.Response(504)
+        if "POST /v1/templates/build" not in asked:
+            return httpx.Response(404)
+        return httpx.Response(200, json={"id": "7", "status": "active", "is_active": True})
+
+    answering(images._control._client, answer)
+    images.bake("glovebox-x", "base", b"")
+    assert asked.count("POST /v1/templates/build") == 1

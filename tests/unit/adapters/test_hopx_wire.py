@@ -100,7 +100,7 @@ def serving(
         def serve(answer: Answering) -> tuple[httpx.Client, Wire, str]:
             port = stack.enter_context(server(answer, context))
             transport = httpx.HTTPTransport(verify=verify, local_address="0.0.0.0")
-            client = httpx.Client(transport=transport, timeout=30)
+            client = httpx.Client(transport=transport, timeout=600)
             stack.callback(client.close)
             return client, Wire.under(client), f"{request.param}://localhost:{port}/"
 
@@ -114,6 +114,18 @@ def test_an_answer_that_trickles_is_given_up(serving: Serving) -> None:
     client, _, url = serving(trickle)
     with within(0.4, 1000), pytest.raises(httpx.ReadTimeout):
         client.get(url)
+
+
+def test_an_answer_that_never_comes_is_given_up(serving: Serving) -> None:
+    over = threading.Event()
+
+    def hold(_: socket.socket) -> None:
+        over.wait(600)
+
+    client, _, url = serving(hold)
+    with within(0.3, 1000), pytest.raises(httpx.ReadTimeout):
+        client.get(url)
+    over.set()
 
 
 def test_an_answer_that_is_too_long_is_given_up(serving: Serving) -> None:
