@@ -130,8 +130,6 @@ def test_killing_again_is_no_error_and_what_is_killed_is_lost(sandboxes: Sandbox
 
 
 def test_killing_ends_a_command_that_is_under_way(sandboxes: Sandboxes) -> None:
-    if isinstance(sandboxes, FolderSandboxes):
-        pytest.skip("a folder has no processes to end")
     made = sandboxes.create(REQUEST)
     killer = threading.Timer(0.5, sandboxes.kill, [made.sandbox_id])
     killer.start()
