@@ -12,6 +12,7 @@ from glovebox.adapters.hopx_agent import HopxSandbox
 from glovebox.adapters.hopx_control import Control, refused_or_unavailable, sandbox_path
 from glovebox.adapters.hopx_patience import Patience
 from glovebox.adapters.hopx_trouble import Trouble
+from glovebox.adapters.hopx_wire import CONTROL_BYTES, within
 from glovebox.adapters.system import SystemClock
 from glovebox.domain.errors import SandboxLost, SandboxUnavailable
 from glovebox.ports import Clock, SandboxRequest
@@ -19,6 +20,8 @@ from glovebox.ports import Clock, SandboxRequest
 CREATE = Patience(tries=3, try_seconds=60, seconds=60)
 """A burst of a hundred creations was measured at 16 s each at the 99th percentile."""
 KILL = Patience(tries=5, try_seconds=5, seconds=12)
+CREATE_SECONDS = CREATE.seconds + KILL.seconds
+"""What a creation may take at worst, with the end of a sandbox that is of no use."""
 
 
 class HopxSandboxes:
@@ -40,6 +43,7 @@ class HopxSandboxes:
             "timeout_seconds": request.ttl_seconds,
             "internet_access": request.network,
         }
+        until = self._control.clock.monotonic() + CREATE.seconds
         try:
             answer = self._control.request(
                 "POST", "/v1/sandboxes", body, patience=CREATE, worth=_cannot_have_created
@@ -54,12 +58,14 @@ class HopxSandboxes:
             reason = "the provider created a sandbox and did not say which"
             raise SandboxUnavailable(reason, possibly_created=True)
         try:
-            return self._sandbox(sandbox_id, self._completed(sandbox_id, answer))
+            with within(until - self._control.clock.monotonic(), CONTROL_BYTES):
+                answer = self._completed(sandbox_id, answer)
+            return self._sandbox(sandbox_id, answer)
         except SandboxUnavailable as error:
             self._undo(sandbox_id, error)
             raise
 
-    def _completed(self, sandbox_id: str, answer: Mapping[str, Any]) -> Mapping[str, Any]:
+    def _completed(self, sandbox_id: str, answer: dict[str, Any]) -> dict[str, Any]:
         """What a creation answered; with what it should say and does not, asked for."""
         try:
             if not (answer.get("public_host") or answer.get("direct_url")):
