@@ -68,7 +68,8 @@ class SandboxUnavailable(SandboxError):
 
     `retry_after_seconds` is the provider's own wish, where it stated one, or how far ahead the
     next permit to create one is. `asked` is False where the provider was not asked at all:
-    no permit soon enough, the circuit open, the run stopped.
+    no permit soon enough, the circuit open, the run stopped. `possibly_created` says that a
+    sandbox may have been made of which nobody knows the id: its TTL ends it.
     """
 
     def __init__(
@@ -78,14 +79,25 @@ class SandboxUnavailable(SandboxError):
         sandbox_id: str | None = None,
         retry_after_seconds: float | None = None,
         asked: bool = True,
+        possibly_created: bool = False,
     ) -> None:
         self.retry_after_seconds = retry_after_seconds
         self.asked = asked
+        self.possibly_created = possibly_created
         super().__init__(reason, sandbox_id=sandbox_id)
 
 
 class SandboxLost(SandboxError):
-    """A sandbox vanished, or stopped answering, while an attempt ran in it."""
+    """A sandbox vanished, or stopped answering, while an attempt ran in it.
+
+    `still_there` says that the provider knew it as alive a moment ago: only its answer was lost.
+    """
+
+    def __init__(
+        self, reason: str, *, sandbox_id: str | None = None, still_there: bool = False
+    ) -> None:
+        self.still_there = still_there
+        super().__init__(reason, sandbox_id=sandbox_id)
 
 
 class SandboxRefused(SandboxError):
