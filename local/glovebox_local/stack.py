@@ -116,7 +116,8 @@ class LocalStack:
 
         ``parameters`` win over those that the stack sets itself (HopxBaseUrl, HopxApiKey,
         MaxParallelism). ``state_dir`` is kept by stop(), the temporary default is removed.
-        ``secrets_of_tests`` are what manifests may name, by name. ``announce`` lets find_running_stacks() of this user's other processes find the stack.
+        ``announce`` lets find_running_stacks() of this user's other processes find the stack.
+        ``secrets_of_tests``: what manifests may name, name to value.
         """
         self._template = template
         self._name = name
