@@ -19,9 +19,6 @@ from glovebox_local.endpoints import Endpoints
 WINDOW = 10
 """Characters of a bait, or of an encoded one, that betray it: a piece of it is a leak as well."""
 
-SANDBOX_TOKEN = re.compile(rb"eyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.")
-"""What opens a sandbox, as it looks: nobody can say beforehand what it will be."""
-
 Found = dict[str, list[str]]
 """Where a bait was found, to which."""
 
@@ -44,8 +41,6 @@ class Searcher:
                 windows = {text[at : at + WINDOW] for at in range(len(text) - WINDOW + 1)}
                 for window in windows & self._names.keys():
                     found.setdefault(place, []).append(self._names[window])
-                if SANDBOX_TOKEN.search(text):
-                    found.setdefault(place, []).append("sandbox token")
         return {place: sorted(set(names)) for place, names in found.items()}
 
 

@@ -12,6 +12,7 @@ GloveboxError
 ├── SecretError            a secret that the manifest names; carries its name
 │   ├── SecretUnavailable      cannot be read now: worth another try
 │   └── SecretRefused          is missing, denied or no text: somebody must act
+├── RunStopped             the run was stopped while this step was under way
 ├── StoreConflict          a conditional write lost: somebody else was first
 ├── NotFound               no such run, test or report
 └── SettingsError          the function's environment is incomplete
@@ -104,6 +105,14 @@ class SecretUnavailable(SecretError):
 
 class SecretRefused(SecretError):
     """It is missing, may not be read, or is no text; another try would not change that."""
+
+
+class RunStopped(GloveboxError):
+    """The run was cancelled, or its time was over, while this step was under way."""
+
+    def __init__(self, run_id: str) -> None:
+        self.run_id = run_id
+        super().__init__("the run was stopped")
 
 
 class StoreConflict(GloveboxError):
