@@ -10,6 +10,7 @@ from glovebox.adapters import aws
 from glovebox.adapters.dynamodb_runs import DynamoRuns
 from glovebox.adapters.hopx_sandboxes import HopxSandboxes
 from glovebox.adapters.s3_artifacts import S3Artifacts
+from glovebox.adapters.secretsmanager_secrets import SecretsManagerSecrets
 from glovebox.adapters.sqs_launch_queue import SqsLaunchQueue
 from glovebox.adapters.stepfunctions_workflow import StepFunctionsWorkflow
 from glovebox.adapters.system import SystemClock, new_token
@@ -31,6 +32,7 @@ class LauncherSettings(Settings):
     data_bucket: str = Field(alias="GLOVEBOX_DATA_BUCKET")
     launch_queue_url: str = Field(alias="GLOVEBOX_LAUNCH_QUEUE_URL")
     hopx_base_url: str = Field(alias="HOPX_BASE_URL")
+    secrets_prefix: str = Field(alias="GLOVEBOX_SECRETS_PREFIX")
     hopx_api_key_secret: str = Field(alias="HOPX_API_KEY_SECRET")
 
 
@@ -46,6 +48,7 @@ def wired() -> LaunchBatch:
         SqsLaunchQueue(aws.sqs(), settings.launch_queue_url),
         SystemClock(),
         new_token,
+        SecretsManagerSecrets(aws.secretsmanager(), settings.secrets_prefix, SystemClock()),
     )
 
 

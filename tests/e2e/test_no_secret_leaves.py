@@ -39,12 +39,24 @@ import logging
 logging.getLogger().setLevel(logging.DEBUG)
 logging.getLogger("any.library").debug("debug is on")
 """
-TELL_MESSAGES = """
+TELL = """
+import json
+
+def tell(line):
+    with open(%r, "a") as file:
+        file.write(line + "\\n")
+
 _drive = drive
 def drive(body, context):
-    with open(%r, "a") as file:
-        file.write(body + "\\n")
+    tell(body)
     return _drive(body, context)
+
+from glovebox.adapters.hopx_control import AgentHTTPClient
+_open = AgentHTTPClient.__init__
+def open_agent(self, *args, **options):
+    tell(json.dumps({"sandbox_token": options["jwt_token"]}))
+    _open(self, *args, **options)
+AgentHTTPClient.__init__ = open_agent
 """
 TESTS = """
 import base64, json, os, pathlib, subprocess, sys, urllib.parse
@@ -122,14 +134,14 @@ class After:
     """A stack after its run."""
 
     remains: Remains
-    tokens: list[str]
+    tokens: dict[str, str]
+    """Of tasks and of sandboxes."""
     cli: Ended
     folder: Path
     logs: str
 
     def found(self) -> Found:
-        baits = {**BAITS, **{f"token {at}": token for at, token in enumerate(self.tokens)}}
-        return Searcher(baits).find(iter(self.remains))
+        return Searcher({**BAITS, **self.tokens}).find(iter(self.remains))
 
 
 @pytest.fixture(scope="module")
@@ -172,7 +184,12 @@ def after(tmp_path_factory: pytest.TempPathFactory) -> Iterator[After]:
                 logs = ended([str(GLOVEBOX), "logs", run["name"], *command[3:]])
                 (told / "logs").write_text(logs.out + logs.err)
             sent = [json.loads(line) for line in messages.read_text().splitlines()]
-            tokens = [message.pop("token") for message in sent]
+            tokens = {
+                f"{kind} {at}": line.pop(kind)
+                for at, line in enumerate(sent)
+                for kind in ("token", "sandbox_token")
+                if kind in line
+            }
             (told / "launch messages").write_text(json.dumps(sent))
             logged = "".join(path.read_text() for path in (state / "logs").rglob("*.log"))
             yield After(remains, tokens, cli, told, logged)
@@ -180,13 +197,14 @@ def after(tmp_path_factory: pytest.TempPathFactory) -> Iterator[After]:
 
 def talkative(folder: Path, messages: Path) -> Path:
     """The product as it stands, with the root logger at DEBUG in front of every function, and a
-    launcher that writes its messages to a file: they are gone from the queue when a run is over."""
+    launcher that tells a file its messages, which are gone when a run is over, and the tokens of
+    its sandboxes."""
     for name in ("functions", "layers", "statemachine"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     for app in (folder / "functions").glob("*/app.py"):
         future = "from __future__ import annotations\n"
         head, _, rest = app.read_text().partition(future)
-        last = TELL_MESSAGES % str(messages) if app.parent.name == "launcher" else ""
+        last = TELL % str(messages) if app.parent.name == "launcher" else ""
         app.write_text(head + future + DEBUG + rest + last)
     shutil.copy(ROOT / "template.yaml", folder)
     return folder / "template.yaml"
@@ -209,7 +227,7 @@ def test_the_run_was_what_it_is_meant_to_be(after: After) -> None:
     last = results["test_finds_nothing_of_the_service"]
     assert "so that its log is kept" in last["message"], last["message"]
     assert "debug is on" in after.logs
-    assert after.tokens
+    assert {name.split()[0] for name in after.tokens} == {"token", "sandbox_token"}
     assert "***" in results["test_prints_and_fails"]["message"]
 
 
@@ -234,7 +252,11 @@ def test_a_bait_that_lies_anywhere_is_found(after: After) -> None:
     )
     [queue] = [url for url in sqs.list_queues()["QueueUrls"] if "LaunchDeadLetter" in url]
     sqs.send_message(QueueUrl=queue, MessageBody=BAITS["AWS secret key"])
-    row = {"pk": {"S": "planted"}, "sk": {"S": "row"}, "x": {"S": after.tokens[0]}}
+    row = {
+        "pk": {"S": "planted"},
+        "sk": {"S": "row"},
+        "x": {"S": next(iter(after.tokens.values()))},
+    }
     after.remains.client("dynamodb").put_item(TableName=after.remains._endpoints.table, Item=row)
     (after.folder / "planted file").write_text(BAITS["test's secret"].encode().hex())
     found = after.found()

@@ -21,6 +21,7 @@ from tests.fakes import (
     MemoryArtifacts,
     MemoryLaunchQueue,
     MemoryRuns,
+    MemorySecrets,
     MemoryWorkflow,
     RealClock,
     token_maker,
@@ -40,6 +41,7 @@ class Spine:
         self.artifacts = MemoryArtifacts()
         self.workflow = MemoryWorkflow()
         self.queue = MemoryLaunchQueue()
+        self.secrets = MemorySecrets()
         self.clock = RealClock()
         self.token = token_maker()
         self.seconds_left = seconds_left
@@ -60,6 +62,7 @@ class Spine:
             self.queue,
             self.clock,
             self.token,
+            self.secrets,
         )
 
     def start(self, manifest: dict[str, Any], run_id: str = "r1") -> str:
