@@ -16,7 +16,7 @@ VALUE = "postgres://ann:hunter22@db/x"
 TEST = """
 import os
 assert "GLOVEBOX_RUN_ID" in os.environ or "DB_URL" not in os.environ, "discovery has it"
-def test_x(): assert os.environ["DB_URL"] == "%s"
+def test_x(): assert os.environ["DB_URL"][::-1] == "%s"
 """
 
 
@@ -41,8 +41,7 @@ def kept(spine: Spine) -> str:
 
 
 def test_a_secret_reaches_the_test_and_neither_set_up_nor_discovery(spine: Spine) -> None:
-    # The test's own source holds the value here, so that it can be compared, spelled otherwise.
-    code = TEST % "".join(f"\\x{byte:02x}" for byte in VALUE.encode())
+    code = TEST % VALUE[::-1]
     setup = {"setup": ['[ -z "$DB_URL" ]']}
     report = spine.drive(spine.start(manifest(code, image=setup)))
     assert report.conclusion is Conclusion.PASSED, report.tests
@@ -135,14 +134,15 @@ def test_a_store_that_comes_back_costs_nothing_but_a_round(spine: Spine) -> None
 def test_a_sandboxs_own_words_are_masked_as_well(spine: Spine) -> None:
     """What a hostile process puts in the place of its answer ends in a message."""
     code = (
-        "import os, pathlib, sys\n"
+        "import os, pathlib, signal\n"
         "def test_x():\n"
-        "    here = pathlib.Path(sys.argv[0]).parent if 0 else pathlib.Path('../.glovebox/attempt')\n"
-        "    (here / 'done').touch()\n"
+        "    here = pathlib.Path('../.glovebox/attempt')\n"
         "    (here / 'answer').write_text('glovebox odd ' + os.environ['DB_URL'] + '\\n')\n"
-        "    (here / 'answer').chmod(0o400); (here / 'bodies').touch()\n"
-        "    os.kill(os.getppid(), 9); os.kill(os.getpid(), 9)\n"
+        "    (here / 'bodies').touch(); (here / 'done').touch()\n"
+        "    stat = pathlib.Path(f'/proc/{os.getppid()}/stat').read_text()\n"
+        "    os.kill(int(stat.rpartition(')')[2].split()[1]), signal.SIGKILL)\n"
     )
     report = spine.drive(spine.start(manifest(code)))
-    assert report.tests[0].result is Outcome.ERRORED
+    messages = {attempt.message for attempt in report.tests[0].attempts}
+    assert messages == {"sandbox lost: the process never answered: odd ***"}
     assert VALUE not in kept(spine)
