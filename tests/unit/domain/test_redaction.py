@@ -13,7 +13,7 @@ from urllib.parse import quote, quote_plus
 
 import pytest
 from glovebox.domain.redaction import MASK, SHORTEST_PIECE, SHORTEST_VALUE, Redactor
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 URL = "postgres://ann:p@ss/w%rd é+'\"\\@db:5432/x?a=b&c=<d>"
@@ -72,6 +72,7 @@ def test_a_value_is_hidden_however_it_is_spelled(spelling: str) -> None:
         assert not pieces(alone) & pieces(shown), shown
 
 
+@settings(deadline=None)  # the machine is shared
 @given(value=values, before=anything, after=anything)
 def test_a_value_is_hidden_at_any_place(value: str, before: bytes, after: bytes) -> None:
     shown = Redactor([value]).redact(before + value.encode() + after)
@@ -79,6 +80,7 @@ def test_a_value_is_hidden_at_any_place(value: str, before: bytes, after: bytes)
     assert MASK in shown
 
 
+@settings(deadline=None)  # the machine is shared
 @given(value=values, before=anything, after=anything)
 def test_a_value_in_base64_is_hidden_at_any_alignment(
     value: str, before: bytes, after: bytes
@@ -92,6 +94,7 @@ def test_a_value_in_base64_is_hidden_at_any_alignment(
     assert len(right) * 6 < len(after) * 8 + 6
 
 
+@settings(deadline=None)  # the machine is shared
 @given(
     parts=st.lists(st.sampled_from(["abcabc", "bcabca", "abcabcabc", "cabcab", "x", "ab", "\n"])),
     known=st.sets(st.sampled_from(["abcabc", "bcabca", "abcabcabc", "cabcab"]), min_size=1),
@@ -113,6 +116,7 @@ def test_overlapping_values_leave_nothing_of_each_other(parts: list[str], known:
         assert shown.replace("***", "") == kept
 
 
+@settings(deadline=None)  # the machine is shared
 @given(value=values, head=anything, tail=anything, data=st.data())
 def test_a_value_cut_at_an_edge_leaves_less_than_a_piece(
     value: str, head: bytes, tail: bytes, data: st.DataObject
@@ -138,6 +142,7 @@ def test_each_spelling_is_hidden_on_both_sides_of_a_cut(sign: str, spelling: str
         assert shown.replace("=", "") in (f"a ***{sign}*** b", f"a ***{sign}***{spelled[-3]} b")
 
 
+@settings(deadline=None)  # the machine is shared
 @given(value=values, text=anything)
 def test_a_text_without_a_value_is_left_as_it_is(value: str, text: bytes) -> None:
     redactor = Redactor([value])
