@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import unicodedata
 import random
+import unicodedata
 from typing import Any
 
 import pytest

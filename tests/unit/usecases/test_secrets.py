@@ -9,6 +9,8 @@ import pytest
 from glovebox.domain.attempt import Fault
 from glovebox.domain.outcome import Conclusion, Outcome
 from glovebox.domain.plan import Batch
+from glovebox.usecases.launch import LaunchMessage
+from pydantic import ValidationError
 
 from tests.unit.usecases.driver import Spine
 
@@ -75,6 +77,16 @@ def test_what_a_test_tells_of_a_secret_is_masked(spine: Spine, characters: int) 
     assert log.bytes > characters
     assert "hunt" not in kept(spine)
     assert "@db/" not in kept(spine)
+
+
+@pytest.mark.parametrize(
+    "body",
+    ['{"run_id": "r", "token": "BAIT-token"}', '{"token": "BAIT-token"', '["BAIT-token"]'],
+)
+def test_a_message_that_cannot_be_read_is_complained_of_without_its_token(body: str) -> None:
+    with pytest.raises(ValidationError) as refused:
+        LaunchMessage.model_validate_json(body)
+    assert "BAIT" not in str(refused.value)
 
 
 def test_a_missing_secret_errors_every_test_without_a_sandbox_and_only_once(spine: Spine) -> None:

@@ -53,7 +53,8 @@ MAX_WAITS = 15
 class LaunchMessage(BaseModel):
     """The body of a launch message: the state machine writes the first turn's."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    # A message that cannot be read is logged with what is wrong, and that without its token.
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
     schema_version: int = 1
     run_id: str
