@@ -17,6 +17,7 @@ from glovebox.domain.errors import (
     SandboxUnavailable,
     SecretError,
     SecretRefused,
+    SecretUnavailable,
 )
 from glovebox.domain.evidence import Evidence, Verdict, judge
 from glovebox.domain.log import INLINE_LOG_BYTES, Log
@@ -131,14 +132,12 @@ class AttemptGroup:
         try:
             self.secrets.values()  # unread, they could not be kept out of its log
             sandbox = self.sandboxes.attach(sandbox_id)
-        except SecretError as error:
-            return self._give_up(group, begun, error)
-        except SandboxUnavailable as error:
+        except (SandboxUnavailable, SecretUnavailable) as error:
             if self.may_wait and self.clock.now() < (begun.ends_at or 0.0):
-                wait = error.retry_after_seconds or ATTACH_WAIT_SECONDS
-                return GroupEnding(still_running=True, wait_seconds=wait)
+                wish = None if isinstance(error, SecretError) else error.retry_after_seconds
+                return GroupEnding(still_running=True, wait_seconds=wish or ATTACH_WAIT_SECONDS)
             return self._give_up(group, begun, error)
-        except SandboxError as error:
+        except (SandboxError, SecretError) as error:
             return self._give_up(group, begun, error)
         return self._see_through(batch, group, sandbox, begun, None)
 
