@@ -56,7 +56,7 @@ check: setup ## Format, lint and types
 # Tests that look at nothing but their own: side by side, or file by file where those of a file
 # share a server. The others count what is on the machine, or load it, and run alone.
 SIDE_BY_SIDE := tests/unit tests/docs tests/stack tests/contract
-FILE_BY_FILE := tests/integration/sandbox tests/conformance
+FILE_BY_FILE := tests/integration/sandbox tests/conformance tests/faults
 LOUD := tests/integration/sandbox/test_abuse.py
 ALONE := tests/integration/local tests/e2e
 

@@ -115,7 +115,8 @@ class LocalStack:
         """Describe a stack; nothing happens before start().
 
         ``parameters`` win over those that the stack sets itself (HopxBaseUrl, HopxApiKey,
-        MaxParallelism). ``state_dir`` is kept by stop(), the temporary default is removed.
+        MaxParallelism, QuickImages, no pacing). ``state_dir`` is kept by stop(), the temporary
+        default is removed.
         ``announce`` lets find_running_stacks() of this user's other processes find the stack.
         ``secrets_of_tests``: what manifests may name, name to value.
         """
@@ -203,6 +204,10 @@ class LocalStack:
                 # One more than there are processors: while one sandbox is made or emptied, the
                 # others keep all of them busy. More would only take turns.
                 "MaxParallelism": str(cpu_count() + 1),
+                # The server of this stack is no service to be spared: nothing ever waits.
+                "SandboxesPerMinute": "100000",
+                "MaxSandboxes": "10000",
+                "CircuitFailures": "0",
                 "QuickImages": "false" if "HopxBaseUrl" in self._parameters else "true",
             }
             given = {k: v for k, v in own.items() if k in declared} | self._parameters

@@ -9,6 +9,7 @@ from typing import Any
 from glovebox.domain import keys
 from glovebox.domain.plan import RoundAnswer
 from glovebox.domain.report import Report
+from glovebox.ports import Runs
 from glovebox.usecases.accept import AcceptManifest
 from glovebox.usecases.launch import LaunchBatch, LaunchMessage
 from glovebox.usecases.plan import PlanRun
@@ -20,6 +21,7 @@ from tests.fakes import (
     FolderSandboxes,
     MemoryArtifacts,
     MemoryLaunchQueue,
+    MemoryPace,
     MemoryRuns,
     MemorySecrets,
     MemoryWorkflow,
@@ -34,15 +36,21 @@ class Spine:
     """All use cases over one set of fakes."""
 
     def __init__(
-        self, folder: Path, *, seconds_left: float = 900.0, quick_images: bool = False
+        self,
+        folder: Path,
+        *,
+        seconds_left: float = 900.0,
+        quick_images: bool = False,
+        runs: Runs | None = None,
     ) -> None:
         self.sandboxes = FolderSandboxes(folder)
-        self.runs = MemoryRuns()
+        self.runs: Runs = runs if runs is not None else MemoryRuns()
         self.artifacts = MemoryArtifacts()
         self.workflow = MemoryWorkflow()
         self.queue = MemoryLaunchQueue()
         self.secrets = MemorySecrets()
         self.clock = RealClock()
+        self.pace = MemoryPace()
         self.token = token_maker()
         self.seconds_left = seconds_left
         shared = (self.runs, self.artifacts, self.clock)
@@ -51,7 +59,7 @@ class Spine:
         baking = (self.sandboxes, quick_images)
         self.plan = PlanRun(self.sandboxes, *shared, self.token, 4, *baking)
         self.settle = SettleRound(self.sandboxes, *shared, *baking)
-        self.reduce = ReduceRun(*shared, self.sandboxes)
+        self.reduce = ReduceRun(*shared)
 
     def launcher(self) -> LaunchBatch:
         return LaunchBatch(
@@ -62,6 +70,7 @@ class Spine:
             self.queue,
             self.clock,
             self.token,
+            self.pace,
             self.secrets,
         )
 

@@ -38,7 +38,7 @@ def manifest(code: str, **more: Any) -> dict[str, Any]:
 def kept(spine: Spine) -> str:
     """All that a run leaves: objects, rows, answers."""
     objects = [content.decode(errors="replace") for content in spine.artifacts.objects.values()]
-    rows = [*spine.runs._runs.values(), *spine.runs._attempts.values()]
+    rows = [spine.runs.run("r1"), *spine.runs.attempts("r1")]
     return "".join([*objects, *(row.model_dump_json() for row in rows)])
 
 

@@ -7,7 +7,7 @@ clients, told not to retry, and reads answers strictly. Pinned: hopx-ai 0.5.0.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import httpx
@@ -20,8 +20,9 @@ from glovebox.adapters.hopx_control import (
     make_client,
     words,
 )
+from glovebox.adapters.hopx_listing import list_sandboxes
 from glovebox.domain.errors import SandboxLost, SandboxRefused, SandboxUnavailable
-from glovebox.ports import CommandAnswer, SandboxRequest
+from glovebox.ports import CommandAnswer, SandboxFacts, SandboxRequest
 
 CREATE_SECONDS = 60
 """A burst of a hundred creations was measured at 16 s each at the 99th percentile."""
@@ -86,6 +87,10 @@ class HopxSandboxes:
             return  # deleted, with an empty answer
         except SDK_ERRORS as error:
             raise SandboxUnavailable(words(error), sandbox_id=sandbox_id) from error
+
+    def list(self) -> Iterator[SandboxFacts]:
+        """Every sandbox of the account. Raises SandboxUnavailable or SandboxRefused."""
+        return list_sandboxes(self._control)
 
 
 class HopxSandbox:

@@ -30,6 +30,9 @@ class Fault(StrEnum):
     """A secret that the manifest names is missing or may not be read: somebody must act."""
     EVIDENCE = "bad_evidence"
     """The process ended, and left no proof that counts: no result, wrong nonce, contradiction."""
+    UNDELIVERED = "undelivered"
+    """The launch message that asked for it failed every time, and no attempt was begun. Final:
+    what fails five times in a row, each time in another process, fails in the next round too."""
     COLLECTION = "collection"
     """The framework could not even load the test."""
 

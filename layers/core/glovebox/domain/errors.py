@@ -13,6 +13,7 @@ GloveboxError
 │   ├── SecretUnavailable      cannot be read now: worth another try
 │   └── SecretRefused          is missing, denied or no text: somebody must act
 ├── RunStopped             the run was stopped while this step was under way
+├── NewerRelease           a document that a newer release wrote: another try meets that release
 ├── StoreConflict          a conditional write lost: somebody else was first
 ├── NotFound               no such run, test or report
 └── SettingsError          the function's environment is incomplete
@@ -68,7 +69,9 @@ class SandboxError(GloveboxError):
 class SandboxUnavailable(SandboxError):
     """A sandbox could not be created or reached now. Retried with backoff.
 
-    `retry_after_seconds` is the provider's own wish, where it stated one.
+    `retry_after_seconds` is the provider's own wish, where it stated one, or how far ahead the
+    next permit to create one is. `asked` is False where the provider was not asked at all:
+    no permit soon enough, the circuit open, the run stopped.
     """
 
     def __init__(
@@ -77,8 +80,10 @@ class SandboxUnavailable(SandboxError):
         *,
         sandbox_id: str | None = None,
         retry_after_seconds: float | None = None,
+        asked: bool = True,
     ) -> None:
         self.retry_after_seconds = retry_after_seconds
+        self.asked = asked
         super().__init__(reason, sandbox_id=sandbox_id)
 
 
@@ -113,6 +118,16 @@ class RunStopped(GloveboxError):
     def __init__(self, run_id: str) -> None:
         self.run_id = run_id
         super().__init__("the run was stopped")
+
+
+class NewerRelease(GloveboxError):
+    """A document is of a version that this release would misread."""
+
+    def __init__(self, version: int, known: int) -> None:
+        super().__init__(
+            f"a document of version {version}: this release reads up to {known}, "
+            "a newer one is being rolled out"
+        )
 
 
 class StoreConflict(GloveboxError):

@@ -101,3 +101,8 @@ def log_key(run_id: str, key: str, number: int) -> str:
 def report_key(run_id: str, file_name: str) -> str:
     """A report document, by its file name (`report.json`, `junit.xml`)."""
     return f"runs/{run_id}/report/{file_name}"
+
+
+def dead_letter_key(message_id: str) -> str:
+    """A launch message that nobody could read."""
+    return f"dead-letters/{message_id}"

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from glovebox.domain.keys import test_key
 from glovebox.domain.manifest import Isolation, Suite
+from glovebox.domain.schema_version import SchemaVersion
 
 MAX_GROUPS_PER_BATCH = 50
 """Beyond 50 groups a batch saves next to nothing (cost per test falls with 1/n) and a lost
@@ -74,7 +75,7 @@ class Group(_Document):
 class Batch(_Document):
     """What one launch message stands for."""
 
-    schema_version: int = 1
+    schema_version: SchemaVersion = 1
     run_id: str
     batch_id: str
     round: int
@@ -111,7 +112,7 @@ class BatchTicket(_Document):
 class Plan(_Document):
     """Everything that the run must account for."""
 
-    schema_version: int = 1
+    schema_version: SchemaVersion = 1
     run_id: str
     name: str
     tests: tuple[PlannedTest, ...]
@@ -127,7 +128,7 @@ class Plan(_Document):
 class Round(_Document):
     """The groups that a round attempts."""
 
-    schema_version: int = 1
+    schema_version: SchemaVersion = 1
     run_id: str
     round: int
     groups: tuple[Group, ...]

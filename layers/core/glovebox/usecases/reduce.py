@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from glovebox.domain import keys
-from glovebox.domain.attempt import Attempt, AttemptState
-from glovebox.domain.errors import NotFound, SandboxError, StoreConflict
+from glovebox.domain.errors import NotFound, StoreConflict
 from glovebox.domain.junit import to_junit
 from glovebox.domain.outcome import RunState
 from glovebox.domain.plan import Plan, PlannedTest
 from glovebox.domain.report import Report, make_report
 from glovebox.domain.run import Run
-from glovebox.ports import Artifacts, Clock, Runs, Sandboxes
+from glovebox.ports import Artifacts, Clock, Runs
 from glovebox.usecases.rounds import DOCUMENT_LIMIT_BYTES, JSON_TYPE, read_plan
 
 REPORT_JSON = "report.json"
@@ -33,6 +31,15 @@ class Notification:
     changed: bool
     """Whether the run of that name before this one ended otherwise."""
 
+    @property
+    def attributes(self) -> dict[str, str]:
+        """What subscribers filter by."""
+        return {
+            "name": self.name,
+            "conclusion": self.conclusion,
+            "changed": "true" if self.changed else "false",
+        }
+
 
 @dataclass
 class ReduceRun:
@@ -41,8 +48,6 @@ class ReduceRun:
     runs: Runs
     artifacts: Artifacts
     clock: Clock
-    sandboxes: Sandboxes | None = None
-    """Where there, sandboxes of attempts that never ended are killed."""
 
     def __call__(self, run_id: str, broken: str | None = None) -> Notification:
         """Reduce the run. `broken` says why it could not go on, if it could not."""
@@ -56,7 +61,6 @@ class ReduceRun:
             )
         plan = self._plan(run)
         attempts = list(self.runs.attempts(run_id))
-        self._kill_leftovers(attempts)
         report = make_report(
             run,
             plan.tests,
@@ -74,14 +78,6 @@ class ReduceRun:
             # Stopped or broken before there was a plan: nothing was promised.
             tests: tuple[PlannedTest, ...] = ()
             return Plan(run_id=run.run_id, name=run.name, tests=tests, bundle_key="", parallelism=1)
-
-    def _kill_leftovers(self, attempts: Sequence[Attempt]) -> None:
-        for attempt in attempts:
-            if attempt.state is AttemptState.RUNNING and attempt.sandbox_id and self.sandboxes:
-                try:
-                    self.sandboxes.kill(attempt.sandbox_id)
-                except SandboxError:
-                    continue  # its TTL ends it
 
     def _store(self, run_id: str, report: Report) -> None:
         content = report.model_dump_json(indent=1).encode()
