@@ -24,6 +24,8 @@ from glovebox.domain.errors import (
     SandboxLost,
     SandboxRefused,
     SandboxUnavailable,
+    SecretRefused,
+    SecretUnavailable,
     SourceError,
     StoreConflict,
 )
@@ -491,6 +493,26 @@ class MemoryWorkflow:
     def heartbeat(self, token: str) -> bool:
         self.beats.append(token)
         return token not in self.answered
+
+
+class MemorySecrets:
+    """The secrets that manifests may name, in a dictionary."""
+
+    def __init__(self, values: Mapping[str, str] | None = None) -> None:
+        self.values = dict(values or {})
+        self.down = False
+        self.asked: list[str] = []
+
+    def value(self, name: str) -> str:
+        self.asked.append(name)
+        if self.down:
+            raise SecretUnavailable(name, "cannot be read now")
+        value = self.values.get(name)
+        if value is None:
+            raise SecretRefused(name, f"there is none: set GLOVEBOX_SECRET_{name}")
+        if not value or "\0" in value:
+            raise SecretRefused(name, "no text")
+        return value
 
 
 FREE = PaceLimits(per_minute=100_000, sandboxes=1000)

@@ -23,6 +23,7 @@ from tests.fakes import (
     MemoryLaunchQueue,
     MemoryPace,
     MemoryRuns,
+    MemorySecrets,
     MemoryWorkflow,
     RealClock,
     token_maker,
@@ -47,6 +48,7 @@ class Spine:
         self.artifacts = MemoryArtifacts()
         self.workflow = MemoryWorkflow()
         self.queue = MemoryLaunchQueue()
+        self.secrets = MemorySecrets()
         self.clock = RealClock()
         self.pace = MemoryPace()
         self.token = token_maker()
@@ -69,6 +71,7 @@ class Spine:
             self.clock,
             self.token,
             self.pace,
+            self.secrets,
         )
 
     def start(self, manifest: dict[str, Any], run_id: str = "r1") -> str:

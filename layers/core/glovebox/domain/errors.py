@@ -9,6 +9,9 @@ GloveboxError
 │   ├── SandboxUnavailable     could not be created or reached: worth another try
 │   ├── SandboxLost            vanished while it was in use
 │   └── SandboxRefused         the provider says no and will say no again (key, quota, image)
+├── SecretError            a secret that the manifest names; carries its name
+│   ├── SecretUnavailable      cannot be read now: worth another try
+│   └── SecretRefused          is missing, denied or no text: somebody must act
 ├── RunStopped             the run was stopped while this step was under way
 ├── NewerRelease           a document that a newer release wrote: another try meets that release
 ├── StoreConflict          a conditional write lost: somebody else was first
@@ -102,6 +105,23 @@ class SandboxLost(SandboxError):
 
 class SandboxRefused(SandboxError):
     """The provider refuses for a reason that another try would not change."""
+
+
+class SecretError(GloveboxError):
+    """A secret that the manifest names could not be read. Never holds a value."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        self.name = name
+        self.reason = reason
+        super().__init__(f"secret {name}: {reason}")
+
+
+class SecretUnavailable(SecretError):
+    """The store, or the key that it encrypts with, does not answer now."""
+
+
+class SecretRefused(SecretError):
+    """It is missing, may not be read, or is no text; another try would not change that."""
 
 
 class RunStopped(GloveboxError):

@@ -28,11 +28,13 @@ from glovebox.ports import (
     Pace,
     Runs,
     Sandboxes,
+    Secrets,
     Workflow,
 )
 from glovebox.usecases.attempt import AttemptGroup
 from glovebox.usecases.lanes import Lanes, Work
 from glovebox.usecases.pacing import PacedSandboxes
+from glovebox.usecases.secrets import BatchSecrets
 from glovebox.usecases.watch import RunWatch
 
 BATCH_LIMIT_BYTES = 8 * 1024 * 1024
@@ -84,6 +86,7 @@ class LaunchBatch:
     clock: Clock
     new_token: NewToken
     pace: Pace
+    secrets: Secrets
     _bundles: dict[str, bytes] = field(default_factory=dict)
     _bundle_lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -140,6 +143,7 @@ class LaunchBatch:
             self.new_token,
             watch.stopped,
             lambda: self._bundle(batch.bundle_key),
+            BatchSecrets(self.secrets, batch.secrets),
             lambda: seconds_left() - kept_back,
             may_wait=message.waits < MAX_WAITS,
         )
