@@ -91,8 +91,7 @@ class FakeWitness:
         self.executions: dict[tuple[str, str, int], int] = {}
 
     def look(self, now: float) -> World:
-        """The world at a moment (seconds since the epoch). Sandboxes of fakes have no clock:
-        they end with the one that looks."""
+        """The world at a moment, in seconds since the epoch."""
         listed, _ = self._runs.list_runs(limit=10**6, cursor=None)
         return World(
             now=now,
