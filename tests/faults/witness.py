@@ -50,6 +50,8 @@ class History:
     def see_row(self, row: Mapping[str, Any]) -> None:
         """Add a row of the table; those that are no run and no attempt are left out."""
         kind = row["sk"]["S"].partition("#")[0]
+        if not row["pk"]["S"].startswith("run#"):
+            return
         if kind == "run":
             self.see_run(Run.model_validate_json(row["doc"]["S"]))
         elif kind == "attempt":
