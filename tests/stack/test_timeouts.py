@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from glovebox.adapters.hopx_agent import OVERRUN_SECONDS
+from glovebox.adapters.hopx_agent import OVERRUN_SECONDS, TRANSFER_SECONDS
 from glovebox.adapters.hopx_sandboxes import CREATE_SECONDS
 from glovebox.domain.manifest_text import load_manifest
 from glovebox.domain.plan import (
@@ -17,6 +17,8 @@ from glovebox.domain.plan import (
 )
 from glovebox.domain.run import Run
 from glovebox.usecases.launch import (
+    BEGIN_SECONDS,
+    BEGIN_SHARE,
     HAND_ON_SECONDS,
     HAND_ON_SHARE,
     LONGEST_WAIT_SECONDS,
@@ -99,6 +101,8 @@ def test_what_is_kept_back_to_hand_on_covers_a_request_that_overruns_its_patienc
     overrun = REQUEST_MARGIN_SECONDS + OVERRUN_SECONDS
     assert HAND_ON_SHARE * _timeout("LauncherFunction") > HAND_ON_SECONDS
     assert max(overrun, CREATE_SECONDS) < HAND_ON_SECONDS
+    assert BEGIN_SHARE * _timeout("LauncherFunction") > BEGIN_SECONDS
+    assert CREATE_SECONDS + 3 * TRANSFER_SECONDS < HAND_ON_SECONDS + BEGIN_SECONDS
 
 
 def test_a_batch_that_waits_handed_on_is_not_taken_for_lost() -> None:

@@ -99,7 +99,8 @@ class Spine:
         self.turn(message)
         turns = 1
         while self.queue.sent:
-            body, _ = self.queue.sent.pop()
+            body, delay = self.queue.sent.pop()
+            self.clock.skip(delay)
             self.turn(LaunchMessage.model_validate_json(body))
             turns += 1
             assert turns < 100, "the batch is handed on for ever"

@@ -37,6 +37,7 @@ def planned(spine: Spine, code: str, **suite: object) -> tuple[str, RoundAnswer,
             **top,
             "source": {"inline": {"files": {"test_a.py": code}}},
             "suites": [{"name": "unit", "framework": "pytest", **suite}],
+            "timeout": "24h",
         }
     )
     spine.prepare(run_id)
@@ -218,6 +219,8 @@ def test_where_the_provider_asks_to_wait_the_batch_comes_again_later(spine: Spin
     [(body, delay)] = spine.queue.sent
     assert delay == 30
     assert not list(spine.runs.attempts(run_id)), "nothing is held against a test that waits"
+    spine.queue.sent.clear()
+    spine.clock.skip(delay)
     spine.launch(LaunchMessage.model_validate_json(body))
     assert spine.settle(run_id, 1).batches == 0
     spine.reduce(run_id)

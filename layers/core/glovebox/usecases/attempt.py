@@ -38,8 +38,9 @@ from glovebox.usecases.secrets import BatchSecrets
 
 TTL_MARGIN_SECONDS = 120
 """A sandbox outlives its test by this at most, if nobody comes to kill it."""
-KILL_TRIES = 2
 CREATE_BACKOFF_SECONDS = (0.5, 1.5)
+MAX_STRAYS = 1
+"""Sandboxes that may have been made without our hearing of it, before a group is left for later."""
 SHORT_WAIT_SECONDS = 5.0
 """How long a provider's wish to wait is followed on the spot; a longer one lets others go first."""
 ATTACH_WAIT_SECONDS = 15.0
@@ -195,12 +196,16 @@ class AttemptGroup:
 
     def _create_of(self, image: str, batch: Batch, ttl_seconds: int) -> Sandbox:
         request = SandboxRequest(image=image, network=batch.network, ttl_seconds=ttl_seconds)
+        strays = 0
         for backoff in (*CREATE_BACKOFF_SECONDS, None):
             try:
                 return self.sandboxes.create(request)
             except SandboxUnavailable as error:
                 wish = error.retry_after_seconds or 0.0
+                strays += error.possibly_created
                 if backoff is None or self.stopped() or wish > SHORT_WAIT_SECONDS:
+                    raise
+                if strays > MAX_STRAYS:
                     raise
                 self.clock.sleep(max(backoff, wish))
         raise AssertionError  # the last turn returns or raises
@@ -341,11 +346,9 @@ class AttemptGroup:
             self.runs.close_attempts([self._closed(a, verdict, None, {}) for a in attempts])
 
     def _kill(self, sandbox_id: str) -> None:
-        for _ in range(KILL_TRIES):
-            # Where both tries fail, the TTL ends it, and the sweeper knows it from the ledger.
-            with suppress(SandboxError):
-                self.sandboxes.kill(sandbox_id)
-                return
+        # Where all of the provider's tries fail, the TTL ends it, and the sweeper knows it.
+        with suppress(SandboxError):
+            self.sandboxes.kill(sandbox_id)
 
 
 def _fault(error: SandboxError | SecretError) -> Fault:

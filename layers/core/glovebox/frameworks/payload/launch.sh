@@ -80,7 +80,8 @@ supervise() {
   local kind=inline facts="$nonce $code $timed_out $began $ended $log_bytes$listed"
   if [ "$total" -gt "$answer_limit" ]; then
     cat -- "${paths[@]}" >"$dir/packed"
-    kind=file paths=()
+    kind=$(sha256sum <"$dir/packed")
+    kind=file:${kind%% *} paths=()
   fi
   # On a disk that is full, our upload is what can be spared.
   printf 'glovebox %s %s\n' "$kind" "$facts" >"$dir/answer" || {
