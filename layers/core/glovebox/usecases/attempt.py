@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from glovebox.domain import keys
-from glovebox.domain.attempt import Attempt, AttemptState, Fault
+from glovebox.domain.attempt import Attempt, Fault
 from glovebox.domain.errors import (
     SandboxError,
     SandboxLost,
@@ -20,15 +18,14 @@ from glovebox.domain.errors import (
     SecretUnavailable,
 )
 from glovebox.domain.evidence import Evidence, Verdict, judge
-from glovebox.domain.log import INLINE_LOG_BYTES, Log
-from glovebox.domain.manifest import Suite
 from glovebox.domain.outcome import Outcome
-from glovebox.domain.plan import Batch, Group, PlannedAttempt, group_limit_seconds
+from glovebox.domain.plan import Batch, Group, group_limit_seconds
 from glovebox.frameworks.registry import framework_of
 from glovebox.ports import Artifacts, Clock, NewToken, Runs, Sandbox, Sandboxes, SandboxRequest
+from glovebox.usecases.closing import Closing
+from glovebox.usecases.environment import attempt_env
 from glovebox.usecases.process import (
     GRACE_SECONDS,
-    HOME_FOLDER,
     Process,
     Waiting,
     await_process,
@@ -45,7 +42,6 @@ SHORT_WAIT_SECONDS = 5.0
 """How long a provider's wish to wait is followed on the spot; a longer one lets others go first."""
 ATTACH_WAIT_SECONDS = 15.0
 """Before a sandbox that runs on is looked for again, where the provider did not answer."""
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 
 @dataclass(frozen=True)
@@ -80,6 +76,11 @@ class AttemptGroup:
     may_wait: bool = False
     """Whether a group for which the provider asks to wait will come again."""
     _live: set[str] = field(default_factory=set)
+
+    @property
+    def closing(self) -> Closing:
+        """How its attempts are closed."""
+        return Closing(self.artifacts, self.clock, self.secrets.redactor)
 
     def kill_live(self) -> None:
         """End the sandboxes of all groups under way; their attempts then end as cancelled."""
@@ -152,7 +153,7 @@ class AttemptGroup:
         attempts = _attempts(group, begun)
         self._kill(begun.sandbox_id or "")
         lost = self._lost(error)
-        self.runs.close_attempts([self._closed(a, lost, None, a.phases) for a in attempts])
+        self.runs.close_attempts([self.closing.unheard(a, lost, a.phases) for a in attempts])
         return GroupEnding()
 
     def _see_through(
@@ -244,7 +245,7 @@ class AttemptGroup:
         except SandboxError as error:
             phases["run"] = self.clock.monotonic() - began
             lost = self._lost(error)
-            return [self._closed(a, lost, None, phases) for a in attempts]
+            return [self.closing.unheard(a, lost, phases) for a in attempts]
         if evidence is None:
             return None
         answered = self.clock.monotonic() - began
@@ -284,45 +285,7 @@ class AttemptGroup:
                 else verdict
                 for test_id, verdict in verdicts.items()
             }
-        log = self._keep_log(attempts[0], evidence)
-        return [self._closed(a, verdicts[a.test_id], evidence, phases, log) for a in attempts]
-
-    def _closed(
-        self,
-        attempt: Attempt,
-        verdict: Verdict,
-        evidence: Evidence | None,
-        phases: Mapping[str, float],
-        log: Log | None = None,
-    ) -> Attempt:
-        return attempt.model_copy(
-            update={
-                "state": AttemptState.FINISHED,
-                "outcome": verdict.outcome,
-                "fault": verdict.fault,
-                "exit_code": evidence.exit_code if evidence else None,
-                "duration_seconds": verdict.duration_seconds
-                if verdict.duration_seconds is not None or evidence is None
-                else evidence.duration_seconds,
-                "phases": {name: round(seconds, 4) for name, seconds in phases.items()},
-                "message": self.secrets.redactor.words(verdict.message),
-                "ends_at": None,
-                "nonce": None,
-                "log": log,
-                "changed_at": self.clock.now(),
-            }
-        )
-
-    def _keep_log(self, first: Attempt, evidence: Evidence) -> Log:
-        """A short log travels in the row; a long one is stored once for the group."""
-        content = self.secrets.redactor.redact(evidence.log)
-        text = _CONTROL.sub("\ufffd", content.decode(errors="replace"))
-        facts = {"bytes": evidence.log_bytes, "truncated": evidence.log_truncated}
-        if len(text.encode()) <= INLINE_LOG_BYTES:
-            return Log(text=text, **facts)
-        key = keys.log_key(first.run_id, first.key, first.number)
-        self.artifacts.put(key, content, "text/plain; charset=utf-8")
-        return Log(key=key, **facts)
+        return self.closing.judged(attempts, verdicts, evidence, phases)
 
     def _record_no_sandbox(
         self, batch: Batch, group: Group, started_at: float, error: SandboxError | SecretError
@@ -343,7 +306,7 @@ class AttemptGroup:
             )
             attempts = _attempts(group, first)
             self.runs.open_attempts(attempts)
-            self.runs.close_attempts([self._closed(a, verdict, None, {}) for a in attempts])
+            self.runs.close_attempts([self.closing.unheard(a, verdict, {}) for a in attempts])
 
     def _kill(self, sandbox_id: str) -> None:
         # Where all of the provider's tries fail, the TTL ends it, and the sweeper knows it.
@@ -365,20 +328,3 @@ def _attempts(group: Group, first: Attempt) -> list[Attempt]:
         )
         for planned in group.attempts
     ]
-
-
-def attempt_env(
-    batch: Batch, suite: Suite, attempts: Sequence[PlannedAttempt], secrets: Mapping[str, str]
-) -> dict[str, str]:
-    """Exactly what a test process sees beside PATH, LANG and the user's name."""
-    return {
-        "HOME": HOME_FOLDER,
-        "TMPDIR": "/tmp",  # noqa: S108 - the sandbox's own
-        "CI": "true",
-        **batch.env,
-        **suite.env,
-        **secrets,
-        "GLOVEBOX": "1",
-        "GLOVEBOX_RUN_ID": batch.run_id,
-        "GLOVEBOX_ATTEMPT": str(max(attempt.number for attempt in attempts)),
-    }
