@@ -295,6 +295,9 @@ class MemoryArtifacts:
     def put(self, key: str, content: bytes, content_type: str) -> None:
         self.objects[key] = content
 
+    def put_new(self, key: str, content: bytes, content_type: str) -> bool:
+        return self.objects.setdefault(key, content) is content
+
     def get(self, key: str, *, limit: int) -> bytes:
         if key not in self.objects:
             raise NotFound(key)

@@ -145,6 +145,10 @@ class Artifacts(Protocol):
     def put(self, key: str, content: bytes, content_type: str) -> None:
         """Write an object, replacing what is there."""
 
+    def put_new(self, key: str, content: bytes, content_type: str) -> bool:
+        """Write an object unless there is one; False where there was. A write that went through
+        unheard may be told as False."""
+
     def get(self, key: str, *, limit: int) -> bytes:
         """Read an object of at most `limit` bytes. Raises NotFound; SourceError if longer."""
 

@@ -101,3 +101,8 @@ def log_key(run_id: str, key: str, number: int) -> str:
 def report_key(run_id: str, file_name: str) -> str:
     """A report document, by its file name (`report.json`, `junit.xml`)."""
     return f"runs/{run_id}/report/{file_name}"
+
+
+def notice_key(run_id: str) -> str:
+    """What subscribers were told of the run's end."""
+    return f"runs/{run_id}/notice.json"
