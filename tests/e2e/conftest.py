@@ -1,4 +1,8 @@
-"""One warm stack for the whole folder, and the command line as a user runs it."""
+"""One warm stack for the whole folder, and the command line as a user runs it.
+
+After every test, the runs that have ended since are held against the invariants, and all of
+them once more before their stack ends.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +19,12 @@ from typing import Any
 
 import pytest
 
+from tests.faults import invariants
+from tests.faults.witness import StackWitness
+from tests.faults.world import World
+
+BAIT = "hk_live_BAIT"
+"""In the environment of every command: it must come out nowhere."""
 GLOVEBOX = Path(sys.executable).parent / "glovebox"
 
 
@@ -37,6 +48,29 @@ class Stack:
     def __init__(self, endpoints: Mapping[str, Any], process: subprocess.Popen[str]) -> None:
         self.endpoints = endpoints
         self.process = process
+        self._witness = StackWitness(endpoints)
+        self._witness.listen()
+        self._checked: set[str] = set()
+
+    def check(self) -> None:
+        """Hold the runs that have ended since the last check against the invariants."""
+        ended = [r for r in self._witness.finished_run_ids() if r not in self._checked]
+        self._checked.update(ended)
+        if ended:
+            invariants.check(self._witness.look(ended, queues=False))
+
+    def check_all(self) -> None:
+        """Hold everything against the invariants, once nothing moves any more."""
+        baits = (BAIT, self._witness.api_key())
+        invariants.check(self._settled(), over=True, baits=baits)
+
+    def _settled(self, seconds: float = 20) -> World:
+        give_up_at = time.monotonic() + seconds
+        while True:
+            world = self._witness.look()
+            if not invariants.violations(world, over=True) or time.monotonic() > give_up_at:
+                return world
+            time.sleep(0.2)
 
     def command(self, *arguments: str | Path) -> list[str]:
         return [str(GLOVEBOX), *map(str, arguments), "--api", str(self.endpoints["api_url"])]
@@ -57,7 +91,7 @@ def ended(command: list[str], seconds: float = 110) -> Ended:
 
 def environment() -> dict[str, str]:
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
-    return {**kept, "BAIT_SECRET": "hk_live_BAIT"}
+    return {**kept, "BAIT_SECRET": BAIT}
 
 
 def start_stack() -> Stack:
@@ -82,7 +116,20 @@ def stop_stack(stack: Stack) -> int:
 def stack() -> Iterator[Stack]:
     started = start_stack()
     yield started
-    assert stop_stack(started) == 0
+    try:
+        started.check_all()
+    finally:
+        code = stop_stack(started)
+    assert code == 0
+
+
+@pytest.fixture(autouse=True)
+def invariants_hold(request: pytest.FixtureRequest) -> Iterator[None]:
+    used = "stack" in request.fixturenames
+    stack: Stack | None = request.getfixturevalue("stack") if used else None
+    yield
+    if stack is not None:
+        stack.check()
 
 
 @pytest.fixture

@@ -62,6 +62,7 @@ def test_a_manifest_dropped_into_the_bucket_runs_once_and_is_announced(stack: St
     while not told:
         answer = sqs.receive_message(QueueUrl=queue, WaitTimeSeconds=5)
         told = answer.get("Messages", [])
+    sqs.delete_queue(QueueUrl=queue)
     message = json.loads(json.loads(told[0]["Body"])["Message"])
     assert (message["run_id"], message["conclusion"]) == (run["run_id"], "passed")
     bucket, _, key = message["reports"]["json"].removeprefix("s3://").partition("/")

@@ -206,6 +206,7 @@ def test_without_its_sandbox_server_a_run_ends_errored(project: Project) -> None
             pytest.fail("no sandbox server found")
         out, _ = process.communicate(timeout=100)
         assert process.returncode == 3, out[-2000:]
+        own.check()
     finally:
         stop_stack(own)
 

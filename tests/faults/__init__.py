@@ -1,0 +1,1 @@
+"""The fault laboratory: what must hold whatever breaks, and the faults that are tried."""
