@@ -44,9 +44,7 @@ class AwsFault(StrEnum):
     """Refused for good."""
 
 
-EVERYWHERE = tuple(
-    fault for fault in AwsFault if fault not in (AwsFault.CONFLICT, AwsFault.DENIED)
-)
+EVERYWHERE = tuple(fault for fault in AwsFault if fault not in (AwsFault.CONFLICT, AwsFault.DENIED))
 """Faults that any call may meet, and that a repeat of it may not."""
 CONFLICTING = {f"dynamodb.{name}" for name in ("PutItem", "UpdateItem", "TransactWriteItems")}
 """Where DynamoDB may answer with CONFLICT."""

@@ -69,11 +69,20 @@ class ReduceRun:
 
     def _report(self, run: Run, broken: str | None) -> Report:
         """The run's report: made from the ledger, unless another reducer was quicker."""
-        # From here on a launcher can see that the end has come.
-        if run.finished_at is None:
-            run = self.runs.update_run(
-                run.run_id, state=RunState.REDUCING, finished_at=self.clock.now(), message=broken
-            )
+        try:
+            if run.finished_at is None:
+                run = self.runs.update_run(
+                    run.run_id,
+                    state=RunState.REDUCING,
+                    finished_at=self.clock.now(),
+                    message=broken,
+                )
+        except StoreConflict:
+            # It has finished just now.
+            stored = self._stored_report(run.run_id)
+            if stored is None:
+                raise
+            return stored
         plan = self._plan(run)
         attempts = [self._ended(run, attempt) for attempt in self.runs.attempts(run.run_id)]
         report = make_report(
