@@ -136,7 +136,7 @@ def _suffer(
         case AwsFault.CONFLICT if operation.endswith(".TransactWriteItems"):
             count = len(json.loads(request.body)["TransactItems"])
             reasons = [{"Code": "TransactionConflict"}, *[{"Code": "None"}] * (count - 1)]
-            return _error(
+            return error_answer(
                 request, operation, 400, "TransactionCanceledException", CancellationReasons=reasons
             )
         case AwsFault.CONFLICT:

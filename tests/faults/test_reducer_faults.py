@@ -3,8 +3,10 @@ many at once it is made, and wherever a reducer ends half-way."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 import pytest
 from glovebox.domain import keys
@@ -174,6 +176,24 @@ def test_two_reducers_at_once_make_one_account(
     ledger.hold()
 
 
+@pytest.mark.parametrize("number", range(CALLS))
+def test_a_reducer_that_crashes_beside_another_leaves_one_account(number: int) -> None:
+    """The other one ends half-way, wherever that is, while the first stands at this point."""
+    for point in range(CALLS):
+        for after in (False, True):
+            ledger = Ledger()
+            beside = partial(half_way, ledger, point, after=after)
+            first = ledger.reduce(at_call(number, beside))
+            ledger.hold()
+            assert ledger.reduce() == first
+            ledger.hold()
+
+
+def half_way(ledger: Ledger, point: int, *, after: bool) -> None:
+    with contextlib.suppress(Crash):
+        ledger.reduce(at_call(point, crash, after=after), broken="abandoned")
+
+
 def test_all_points_of_a_reducer_are_tried(ledger: Ledger) -> None:
     calls: list[str] = []
 
@@ -200,10 +220,8 @@ def test_a_reducer_that_crashes_leaves_nothing_that_the_next_one_contradicts(
     ledger.hold()
     # Meanwhile somebody slow has something to tell, and a user cancels.
     late = attempt(TESTS[4], Outcome.PASSED)
-    try:
+    with contextlib.suppress(StoreConflict):
         ledger.runs.close_attempts([late])
-    except StoreConflict:
-        pass
     ledger.runs.request_stop("r", StopReason.CANCELLED)
     ledger.reduce()
     assert {name: ledger.documents()[name] for name in half_way} == half_way

@@ -57,7 +57,7 @@ def executions(machine: str) -> list[str]:
         [AwsFault.ANSWER_BROKEN, AwsFault.RESET],
         [AwsFault.THROTTLED, AwsFault.ANSWER_LOST, AwsFault.SERVER_ERROR],
     ],
-    ids=lambda faults: "-".join(faults),
+    ids="-".join,
 )
 def test_a_start_that_is_throttled_or_unheard_starts_one_execution(
     machine: str, faults: list[AwsFault]

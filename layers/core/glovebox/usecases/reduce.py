@@ -7,7 +7,7 @@ after a crash, goes on from that one, so that no two accounts of a run ever exis
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from glovebox.domain import keys
@@ -110,10 +110,8 @@ class ReduceRun:
         if attempt.state is not AttemptState.RUNNING:
             return attempt
         if attempt.sandbox_id and self.sandboxes:
-            try:
+            with suppress(SandboxError):  # its TTL ends it
                 self.sandboxes.kill(attempt.sandbox_id)
-            except SandboxError:
-                pass  # its TTL ends it
         ended = _closed(attempt, run.stop_reason, self.clock.now())
         try:
             self.runs.close_attempts([ended])
