@@ -53,7 +53,9 @@ class Chaos:
         self, stack: StackProcess, proxy: BookkeepingProxy, seed: int, rate: float
     ) -> None:
         self.stack, self.proxy = stack, proxy
-        self.witness = StackWitness(stack.endpoints)
+        # Around the proxy: who looks is not to be deceived.
+        seen_at = {**stack.endpoints, "sandbox_url": stack.sandbox_server_url}
+        self.witness = StackWitness(seen_at)
         self.witness.listen()
         self.expected: dict[str, set[str]] = {}
         self.crashed_at: list[float] = []
