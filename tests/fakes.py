@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -185,6 +186,14 @@ class FolderSandboxes:
             shutil.rmtree(sandbox.folder, ignore_errors=True)
 
 
+@dataclass
+class _Held:
+    owner: str
+    turn: int
+    lease_ends_at: float
+    done: bool = False
+
+
 class MemoryRuns:
     """The ledger in dictionaries."""
 
@@ -192,7 +201,7 @@ class MemoryRuns:
         self._lock = threading.RLock()
         self._runs: dict[str, Run] = {}
         self._attempts: dict[tuple[str, str, int], Attempt] = {}
-        self._batches: dict[tuple[str, str], tuple[str, str, float]] = {}
+        self._batches: dict[tuple[str, str], _Held] = {}
         self._names: dict[str, tuple[str, str | None, str | None, float]] = {}
 
     def create_run(self, run: Run) -> None:
@@ -241,21 +250,32 @@ class MemoryRuns:
             own = run.conclusion.value if run.conclusion else None
             self._names[run.name] = (run.run_id, own, conclusion, run.finished_at or 0.0)
 
-    def claim_batch(self, run_id: str, batch_id: str, owner: str, lease_seconds: float) -> Claim:
+    def claim_batch(
+        self, run_id: str, batch_id: str, owner: str, lease_seconds: float, turn: int = 0
+    ) -> Claim:
         with self._lock:
-            state, _, ends_at = self._batches.get((run_id, batch_id), ("free", "", 0.0))
-            if state == "done":
-                return Claim.DONE
-            if state == "held" and ends_at > time.time():
-                return Claim.HELD
-            self._batches[run_id, batch_id] = ("held", owner, time.time() + lease_seconds)
+            held = self._batches.get((run_id, batch_id))
+            if held is not None:
+                if held.done:
+                    return Claim.DONE
+                is_over = held.lease_ends_at < time.time()
+                if turn < held.turn or (turn == held.turn and not is_over):
+                    return Claim.HELD
+            ends_at = time.time() + lease_seconds
+            self._batches[run_id, batch_id] = _Held(owner, turn, ends_at)
             return Claim.OURS
+
+    def release_batch(self, run_id: str, batch_id: str, owner: str) -> None:
+        with self._lock:
+            held = self._batches[run_id, batch_id]
+            if held.owner == owner:
+                held.lease_ends_at = 0.0
 
     def finish_batch(self, run_id: str, batch_id: str, owner: str) -> None:
         with self._lock:
-            _, holder, ends_at = self._batches[run_id, batch_id]
-            if holder == owner:
-                self._batches[run_id, batch_id] = ("done", owner, ends_at)
+            held = self._batches[run_id, batch_id]
+            if held.owner == owner:
+                held.done = True
 
     def open_attempts(self, attempts: Sequence[Attempt]) -> None:
         with self._lock:
@@ -282,6 +302,16 @@ class MemoryRuns:
     ) -> Sequence[Attempt]:
         changed = [a for a in self.attempts(run_id) if a.changed_at >= changed_at]
         return sorted(changed, key=lambda a: a.changed_at)[:limit]
+
+
+class MemoryLaunchQueue:
+    """Keeps what was sent, with its delay."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[str, int]] = []
+
+    def send(self, body: str, *, delay_seconds: int) -> None:
+        self.sent.append((body, delay_seconds))
 
 
 class MemoryArtifacts:

@@ -10,6 +10,7 @@ from glovebox.adapters import aws
 from glovebox.adapters.dynamodb_runs import DynamoRuns
 from glovebox.adapters.hopx_sandboxes import HopxSandboxes
 from glovebox.adapters.s3_artifacts import S3Artifacts
+from glovebox.adapters.sqs_launch_queue import SqsLaunchQueue
 from glovebox.adapters.stepfunctions_workflow import StepFunctionsWorkflow
 from glovebox.adapters.system import SystemClock, new_token
 from glovebox.settings import Settings
@@ -28,6 +29,7 @@ class LauncherSettings(Settings):
 
     table: str = Field(alias="GLOVEBOX_TABLE")
     data_bucket: str = Field(alias="GLOVEBOX_DATA_BUCKET")
+    launch_queue_url: str = Field(alias="GLOVEBOX_LAUNCH_QUEUE_URL")
     hopx_base_url: str = Field(alias="HOPX_BASE_URL")
     hopx_api_key_secret: str = Field(alias="HOPX_API_KEY_SECRET")
 
@@ -41,6 +43,7 @@ def wired() -> LaunchBatch:
         DynamoRuns(aws.dynamodb(), settings.table),
         S3Artifacts(aws.s3(), settings.data_bucket),
         StepFunctionsWorkflow(aws.stepfunctions()),
+        SqsLaunchQueue(aws.sqs(), settings.launch_queue_url),
         SystemClock(),
         new_token,
     )
@@ -65,5 +68,8 @@ def drive(body: str, context: LambdaContext) -> None:
     """Drive one batch within what is left of this invocation."""
     message = LaunchMessage.model_validate_json(body)
     logger.append_keys(run_id=message.run_id, batch_id=message.batch_id)
-    wired()(message, lambda: context.get_remaining_time_in_millis() / 1000)
-    logger.info(LogEvent.BATCH_ENDED)
+    handed_on = wired()(message, lambda: context.get_remaining_time_in_millis() / 1000)
+    if handed_on is not None:
+        logger.info(LogEvent.BATCH_HANDED_ON, turn=handed_on.turn, left=len(handed_on.left or ()))
+    else:
+        logger.info(LogEvent.BATCH_ENDED)

@@ -176,6 +176,26 @@ def test_a_batch_that_was_driven_is_done_for_everybody(runs: Runs) -> None:
     assert runs.claim_batch("r", "1", "b", 60) is Claim.DONE
 
 
+def test_a_later_turn_takes_a_batch_and_an_earlier_one_never_again(runs: Runs) -> None:
+    assert runs.claim_batch("r", "1", "a", 60, 0) is Claim.OURS
+    assert runs.claim_batch("r", "1", "b", 60, 2) is Claim.OURS
+    assert runs.claim_batch("r", "1", "c", 60, 2) is Claim.HELD
+    assert runs.claim_batch("r", "1", "d", 60, 1) is Claim.HELD
+    runs.release_batch("r", "1", "b")
+    assert runs.claim_batch("r", "1", "e", 60, 1) is Claim.HELD
+    assert runs.claim_batch("r", "1", "f", 60, 3) is Claim.OURS
+    runs.finish_batch("r", "1", "f")
+    assert runs.claim_batch("r", "1", "g", 60, 4) is Claim.DONE
+
+
+def test_a_batch_that_was_let_go_of_can_be_taken_in_the_same_turn(runs: Runs) -> None:
+    runs.claim_batch("r", "1", "a", 60)
+    runs.release_batch("r", "1", "somebody else")
+    assert runs.claim_batch("r", "1", "b", 60) is Claim.HELD
+    runs.release_batch("r", "1", "a")
+    assert runs.claim_batch("r", "1", "b", 60) is Claim.OURS
+
+
 def test_an_attempt_is_opened_once(runs: Runs) -> None:
     runs.open_attempts([an_attempt()])
     with pytest.raises(StoreConflict):

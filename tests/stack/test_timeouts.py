@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from glovebox.adapters.hopx_sandboxes import CREATE_SECONDS
 from glovebox.domain.manifest_text import load_manifest
 from glovebox.domain.plan import (
-    LAUNCHER_BUDGET_SECONDS,
     BatchTicket,
     Group,
     Plan,
@@ -15,7 +15,14 @@ from glovebox.domain.plan import (
     Round,
 )
 from glovebox.domain.run import Run
-from glovebox.usecases.rounds import write_round
+from glovebox.usecases.launch import (
+    HAND_ON_SECONDS,
+    HAND_ON_SHARE,
+    LONGEST_WAIT_SECONDS,
+)
+from glovebox.usecases.launch import HEARTBEAT_SECONDS as LAUNCHER_BEAT_SECONDS
+from glovebox.usecases.process import REQUEST_MARGIN_SECONDS
+from glovebox.usecases.rounds import HEARTBEAT_SECONDS, QUEUE_SECONDS, write_round
 
 from tests.fakes import MemoryArtifacts
 from tests.stack.definitions import expanded, logical_id, resources, states
@@ -87,8 +94,15 @@ def test_the_state_machine_waits_longer_than_the_functions_take() -> None:
         assert state["TimeoutSeconds"] > _timeout(function), name
 
 
-def test_a_batch_fits_into_a_launcher() -> None:
-    assert _timeout("LauncherFunction") > LAUNCHER_BUDGET_SECONDS
+def test_what_is_kept_back_to_hand_on_covers_a_request_that_overruns_its_patience() -> None:
+    overrun = REQUEST_MARGIN_SECONDS + 10  # the adapter's own margin
+    assert HAND_ON_SHARE * _timeout("LauncherFunction") > HAND_ON_SECONDS
+    assert max(overrun, CREATE_SECONDS) < HAND_ON_SECONDS
+
+
+def test_a_batch_that_waits_handed_on_is_not_taken_for_lost() -> None:
+    assert LONGEST_WAIT_SECONDS + QUEUE_SECONDS < HEARTBEAT_SECONDS
+    assert 3 * LAUNCHER_BEAT_SECONDS <= HEARTBEAT_SECONDS - QUEUE_SECONDS
 
 
 @pytest.mark.parametrize("parallelism", [1, 2, 20, 1000])

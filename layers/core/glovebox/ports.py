@@ -115,8 +115,17 @@ class Runs(Protocol):
     def note_conclusion(self, run: Run) -> None:
         """Remember a finished run as the last of its name, unless a later one was noted."""
 
-    def claim_batch(self, run_id: str, batch_id: str, owner: str, lease_seconds: float) -> Claim:
-        """Take a batch, if nobody holds it or the holder's lease is over."""
+    def claim_batch(
+        self, run_id: str, batch_id: str, owner: str, lease_seconds: float, turn: int = 0
+    ) -> Claim:
+        """Take a batch, if nobody holds it or the holder's lease is over.
+
+        A batch is handed on in turns, counted from 0: a later turn takes it from whoever holds
+        it (there is a later turn only when the one before has let go), an earlier one never.
+        """
+
+    def release_batch(self, run_id: str, batch_id: str, owner: str) -> None:
+        """Let go of a batch that could not be driven now: its message may be delivered again."""
 
     def finish_batch(self, run_id: str, batch_id: str, owner: str) -> None:
         """Mark a batch as driven to its end."""
@@ -179,6 +188,13 @@ class Workflow(Protocol):
 
     def heartbeat(self, token: str) -> bool:
         """Say that the batch is alive; False where nobody waits for it any more."""
+
+
+class LaunchQueue(Protocol):
+    """Where launch messages wait for a launcher."""
+
+    def send(self, body: str, *, delay_seconds: int) -> None:
+        """Put a message into the queue; nobody receives it before the delay is over."""
 
 
 class Clock(Protocol):

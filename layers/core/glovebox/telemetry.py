@@ -16,6 +16,7 @@ class LogEvent(StrEnum):
     RUN_PLANNED = "run planned"
     ROUND_SETTLED = "round settled"
     BATCH_ENDED = "batch ended"
+    BATCH_HANDED_ON = "batch handed on"
     RUN_REDUCED = "run reduced"
     RUNS_SWEPT = "runs swept"
     MESSAGE_FAILED = "message failed"

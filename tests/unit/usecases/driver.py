@@ -19,6 +19,7 @@ from glovebox.usecases.settle import SettleRound
 from tests.fakes import (
     FolderSandboxes,
     MemoryArtifacts,
+    MemoryLaunchQueue,
     MemoryRuns,
     MemoryWorkflow,
     RealClock,
@@ -38,6 +39,7 @@ class Spine:
         self.runs = MemoryRuns()
         self.artifacts = MemoryArtifacts()
         self.workflow = MemoryWorkflow()
+        self.queue = MemoryLaunchQueue()
         self.clock = RealClock()
         self.token = token_maker()
         self.seconds_left = seconds_left
@@ -51,7 +53,13 @@ class Spine:
 
     def launcher(self) -> LaunchBatch:
         return LaunchBatch(
-            self.sandboxes, self.runs, self.artifacts, self.workflow, self.clock, self.token
+            self.sandboxes,
+            self.runs,
+            self.artifacts,
+            self.workflow,
+            self.queue,
+            self.clock,
+            self.token,
         )
 
     def start(self, manifest: dict[str, Any], run_id: str = "r1") -> str:
@@ -69,6 +77,22 @@ class Spine:
             for t in tickets
         ]
 
+    def turn(self, message: LaunchMessage) -> None:
+        """One launcher, whose time really runs out."""
+        ends_at = self.clock.monotonic() + self.seconds_left
+        self.launcher()(message, lambda: ends_at - self.clock.monotonic())
+
+    def launch(self, message: LaunchMessage) -> int:
+        """Drive a batch through all its turns; returns how many there were."""
+        self.turn(message)
+        turns = 1
+        while self.queue.sent:
+            body, _ = self.queue.sent.pop()
+            self.turn(LaunchMessage.model_validate_json(body))
+            turns += 1
+            assert turns < 100, "the batch is handed on for ever"
+        return turns
+
     def drive(self, run_id: str) -> Report:
         """Prepare → Plan → (Launch → Settle)* → Reduce."""
         self.prepare(run_id)
@@ -76,7 +100,7 @@ class Spine:
         while answer.batches:
             assert answer.round < 10, "the rounds never end"
             for message in self.messages(answer, run_id):
-                self.launcher()(message, lambda: self.seconds_left)
+                self.launch(message)
             answer = self.settle(run_id, answer.round)
         self.reduce(run_id)
         return self.report(run_id)

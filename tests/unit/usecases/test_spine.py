@@ -283,14 +283,6 @@ def test_a_message_that_is_delivered_twice_runs_once(spine: Spine) -> None:
     assert spine.workflow.answered == [message.token] * 3
 
 
-def test_a_launcher_without_time_leaves_the_work_to_the_next_round(spine: Spine) -> None:
-    run_id = spine.start(_one_test())
-    spine.prepare(run_id)
-    answer = spine.plan(run_id)
-    spine.launcher()(spine.messages(answer, run_id)[0], lambda: 20.0)
-    assert spine.settle(run_id, 1).batches == 1
-
-
 def test_cancelling_before_the_launch_cancels_every_test(spine: Spine) -> None:
     run_id = spine.start(_one_test())
     spine.prepare(run_id)

@@ -163,19 +163,26 @@ class DynamoRuns:
 
     # -- batches
 
-    def claim_batch(self, run_id: str, batch_id: str, owner: str, lease_seconds: float) -> Claim:
-        """Take a batch, if nobody holds it or the holder's lease is over."""
+    def claim_batch(
+        self, run_id: str, batch_id: str, owner: str, lease_seconds: float, turn: int = 0
+    ) -> Claim:
+        """Take a batch, if nobody holds it, the lease is over or the holder's turn is."""
         now = time.time()
         item = {
             **_key(run_id, f"batch#{batch_id}"),
             "batch_state": {"S": "held"},
             "owner": {"S": owner},
+            "turn": {"N": str(turn)},
             "lease_ends_at": {"N": f"{now + lease_seconds:.3f}"},
             "expires_at": {"N": str(int(now + KEEP_SECONDS))},
         }
-        free = "attribute_not_exists(pk) OR (batch_state = :held AND lease_ends_at < :now)"
+        free = (
+            "attribute_not_exists(pk) OR (batch_state = :held AND"
+            " (turn < :turn OR (turn = :turn AND lease_ends_at < :now)))"
+        )
+        values = {":held": {"S": "held"}, ":now": {"N": f"{now:.3f}"}, ":turn": {"N": str(turn)}}
         try:
-            self._put(item, free, {":held": {"S": "held"}, ":now": {"N": f"{now:.3f}"}})
+            self._put(item, free, values)
         except StoreConflict:
             stored = self._client.get_item(
                 TableName=self._table,
@@ -186,17 +193,30 @@ class DynamoRuns:
             return Claim.DONE if done else Claim.HELD
         return Claim.OURS
 
+    def release_batch(self, run_id: str, batch_id: str, owner: str) -> None:
+        """Let go of a batch: its lease is over."""
+        self._update_own_batch(
+            run_id, batch_id, owner, "SET lease_ends_at = :zero", {":zero": {"N": "0"}}
+        )
+
     def finish_batch(self, run_id: str, batch_id: str, owner: str) -> None:
         """Mark a batch as driven to its end."""
+        self._update_own_batch(
+            run_id, batch_id, owner, "SET batch_state = :done", {":done": {"S": "done"}}
+        )
+
+    def _update_own_batch(
+        self, run_id: str, batch_id: str, owner: str, change: str, values: dict[str, dict[str, str]]
+    ) -> None:
         try:
             self._client.update_item(
                 TableName=self._table,
                 Key=_key(run_id, f"batch#{batch_id}"),
-                UpdateExpression="SET batch_state = :done",
+                UpdateExpression=change,
                 # "owner" is one of DynamoDB's reserved words.
                 ConditionExpression="#owner = :owner",
                 ExpressionAttributeNames={"#owner": "owner"},
-                ExpressionAttributeValues={":done": {"S": "done"}, ":owner": {"S": owner}},
+                ExpressionAttributeValues={**values, ":owner": {"S": owner}},
             )
         except ClientError as error:
             if _code(error) not in _CONFLICTS:

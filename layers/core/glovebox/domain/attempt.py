@@ -61,6 +61,10 @@ class Attempt(BaseModel):
     sandbox_id: str | None = None
     started_at: float | None = None
     """When its sandbox was asked for, seconds since the epoch."""
+    ends_at: float | None = None
+    """While it runs: when its process is stopped at the latest, seconds since the epoch."""
+    nonce: str | None = None
+    """While it runs: the word that its answer must carry, for whoever goes on with it."""
     changed_at: float = 0.0
     """When this row was last written, seconds since the epoch."""
     duration_seconds: float | None = None

@@ -9,6 +9,7 @@ GloveboxError
 │   ├── SandboxUnavailable     could not be created or reached: worth another try
 │   ├── SandboxLost            vanished while it was in use
 │   └── SandboxRefused         the provider says no and will say no again (key, quota, image)
+├── RunStopped             the run was stopped while this step was under way
 ├── StoreConflict          a conditional write lost: somebody else was first
 ├── NotFound               no such run, test or report
 └── SettingsError          the function's environment is incomplete
@@ -84,6 +85,14 @@ class SandboxLost(SandboxError):
 
 class SandboxRefused(SandboxError):
     """The provider refuses for a reason that another try would not change."""
+
+
+class RunStopped(GloveboxError):
+    """The run was cancelled, or its time was over, while this step was under way."""
+
+    def __init__(self, run_id: str) -> None:
+        self.run_id = run_id
+        super().__init__("the run was stopped")
 
 
 class StoreConflict(GloveboxError):

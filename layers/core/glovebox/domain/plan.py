@@ -20,12 +20,8 @@ launcher loses more."""
 MAX_BATCH_WIDTH = 10
 """Sandboxes that one launcher drives at once: ten keep its process below half a core."""
 SINGLE_LAUNCHER_PARALLELISM = 4
-LAUNCHER_BUDGET_SECONDS = 780
-"""What a batch may take at worst: the launcher's 900 s less room to start, record and answer."""
-MAX_GROUP_SECONDS = 600
-"""Longest process for several tests together."""
-ATTEMPT_OVERHEAD_SECONDS = 45
-"""Room around a test's own timeout: create, upload, grace, collect, record."""
+MAX_GROUP_SECONDS = 3600
+"""Longest process for several tests together, unless one of them alone may take longer."""
 
 
 class _Document(BaseModel):
@@ -185,38 +181,19 @@ def concurrent_batches(parallelism: int) -> int:
 
 
 def group_limit_seconds(tests: int, suite: Suite) -> float:
-    """When a group's process is stopped: its tests' timeouts together, but beyond ten minutes
-    only as far as a single test's own timeout goes, so that a launcher can see it through."""
+    """When a group's process is stopped: its tests' timeouts together, but beyond an hour only
+    as far as a single test's own timeout goes, since one that hangs uses up all of it."""
     return min(suite.timeout * tests, max(suite.timeout, MAX_GROUP_SECONDS))
 
 
-def group_seconds(group: Group, suite: Suite) -> float:
-    """What a group may take at worst, in seconds: its time limit and the overhead."""
-    return group_limit_seconds(len(group.attempts), suite) + ATTEMPT_OVERHEAD_SECONDS
+def split_batches(groups: Sequence[Group], parallelism: int) -> list[list[Group]]:
+    """Cut a round into batches of near-equal size, order kept within a batch.
 
-
-def split_batches(
-    groups: Sequence[Group], suites: dict[str, Suite], parallelism: int
-) -> list[list[Group]]:
-    """Cut a round into batches of near-equal worst-case time, order kept within a batch.
-
-    Every batch of more groups than its width fits the launcher's budget at worst; a batch of
-    at most `width` groups runs them side by side.
+    How long a batch takes does not matter: a launcher hands on what does not fit its time.
     """
     if not groups:
         return []
-    width = batch_width(parallelism)
-    longest = max(group_seconds(group, suites[group.suite]) for group in groups)
-    turns = max(1, int(LAUNCHER_BUDGET_SECONDS // longest))
     fair = math.ceil(len(groups) / concurrent_batches(parallelism))
-    size = max(1, min(MAX_GROUPS_PER_BATCH, turns * width, fair))
-    count = math.ceil(len(groups) / size)
+    count = math.ceil(len(groups) / min(MAX_GROUPS_PER_BATCH, fair))
     # Deal round robin: neighbours tend to be alike, so slow files spread over the batches.
     return [list(groups[index::count]) for index in range(count)]
-
-
-def batch_timeout_seconds(groups: Sequence[Group], suites: dict[str, Suite], width: int) -> int:
-    """What a batch may take at worst, in whole seconds: list scheduling on `width` lanes never
-    takes longer than total/width plus the longest (Graham 1966)."""
-    seconds = [group_seconds(group, suites[group.suite]) for group in groups]
-    return math.ceil(sum(seconds) / width + max(seconds))

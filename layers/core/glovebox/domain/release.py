@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from glovebox.domain.manifest import Manifest
-from glovebox.domain.plan import MAX_GROUP_SECONDS
 from glovebox.domain.problem import Problem
 
 
@@ -16,14 +15,4 @@ def beyond_this_release(manifest: Manifest, file: str) -> tuple[Problem, ...]:
         **{f"suites[{i}].artifacts": bool(s.artifacts) for i, s in enumerate(manifest.suites)},
     }
     words = "is not available in this release: remove it"
-    problems = [Problem(words, path, file) for path, used in said.items() if used]
-    problems += [
-        Problem(
-            f"a test may take at most {MAX_GROUP_SECONDS // 60}m in this release",
-            f"suites[{index}].timeout",
-            file,
-        )
-        for index, suite in enumerate(manifest.suites)
-        if suite.timeout > MAX_GROUP_SECONDS
-    ]
-    return tuple(problems)
+    return tuple(Problem(words, path, file) for path, used in said.items() if used)

@@ -92,7 +92,8 @@ class RunAccount:
         return _run_document(self.runs.request_stop(run_id, StopReason.CANCELLED))
 
     def _attempt_document(self, attempt: Attempt) -> dict[str, Any]:
-        document = attempt.model_dump(mode="json", exclude={"log", "run_id", "suite", "test_id"})
+        inside = {"log", "run_id", "suite", "test_id", "nonce", "ends_at"}
+        document = attempt.model_dump(mode="json", exclude=inside)
         document["log"] = self._log_document(attempt.log)
         return document
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -9,7 +10,12 @@ from dataclasses import dataclass, field
 
 from glovebox.domain import keys
 from glovebox.domain.attempt import Attempt, AttemptState, Fault
-from glovebox.domain.errors import SandboxError, SandboxRefused, SandboxUnavailable
+from glovebox.domain.errors import (
+    SandboxError,
+    SandboxLost,
+    SandboxRefused,
+    SandboxUnavailable,
+)
 from glovebox.domain.evidence import Evidence, Verdict, judge
 from glovebox.domain.log import INLINE_LOG_BYTES, Log
 from glovebox.domain.manifest import Suite
@@ -17,12 +23,23 @@ from glovebox.domain.outcome import Outcome
 from glovebox.domain.plan import Batch, Group, PlannedAttempt, group_limit_seconds
 from glovebox.frameworks.registry import framework_of
 from glovebox.ports import Artifacts, Clock, NewToken, Runs, Sandbox, Sandboxes, SandboxRequest
-from glovebox.usecases.process import GRACE_SECONDS, HOME_FOLDER, Process, run_process
+from glovebox.usecases.process import (
+    GRACE_SECONDS,
+    HOME_FOLDER,
+    Process,
+    Waiting,
+    await_process,
+    deliver,
+)
 
 TTL_MARGIN_SECONDS = 120
 """A sandbox outlives its test by this at most, if nobody comes to kill it."""
 KILL_TRIES = 2
 CREATE_BACKOFF_SECONDS = (0.5, 1.5)
+SHORT_WAIT_SECONDS = 5.0
+"""How long a provider's wish to wait is followed on the spot; a longer one lets others go first."""
+ATTACH_WAIT_SECONDS = 15.0
+"""Before a sandbox that runs on is looked for again, where the provider did not answer."""
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 
@@ -32,7 +49,11 @@ class GroupEnding:
 
     any_failed: bool = False
     provider_fault: SandboxError | None = None
-    """Set where no sandbox could be had."""
+    """Set where no sandbox could be had; recorded as the attempts' outcome."""
+    wait_seconds: float | None = None
+    """Set where the provider asks to wait: nothing is recorded, the group is to come again."""
+    still_running: bool = False
+    """Whether its process runs on, and the group must be gone on with."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +69,10 @@ class AttemptGroup:
     """Whether the run was stopped: asked before every step that costs."""
     bundle: Callable[[], bytes]
     """The run's bundle, for sandboxes of an image that does not hold it."""
+    patience: Callable[[], float] = lambda: math.inf
+    """Seconds that the caller has left for waiting."""
+    may_wait: bool = False
+    """Whether a group for which the provider asks to wait will come again."""
     _live: set[str] = field(default_factory=set)
 
     def kill_live(self) -> None:
@@ -55,38 +80,98 @@ class AttemptGroup:
         for sandbox_id in tuple(self._live):
             self._kill(sandbox_id)
 
-    def __call__(self, batch: Batch, group: Group) -> GroupEnding:
+    def __call__(self, batch: Batch, group: Group, begun: Attempt | None = None) -> GroupEnding:
         """Attempt every test of the group once and record it before returning.
 
-        Raises StoreConflict where somebody else attempts the group: then nothing was run.
+        `begun` is the group's first attempt where an earlier turn started it: then it is gone on
+        with in its sandbox. Raises StoreConflict where somebody else attempts the group.
         """
-        suite = batch.suites[group.suite]
+        if begun is not None:
+            return self._go_on(batch, group, begun)
+        limit = self._limit_seconds(batch, group)
         started_at = self.clock.now()
         began = self.clock.monotonic()
         try:
-            sandbox, bundle = self._create(batch, suite, group)
+            sandbox, bundle = self._create(batch, limit)
+        except SandboxUnavailable as error:
+            if self.may_wait and error.retry_after_seconds is not None:
+                return GroupEnding(wait_seconds=error.retry_after_seconds)
+            return self._record_no_sandbox(batch, group, started_at, error)
         except SandboxError as error:
-            self._record_no_sandbox(batch, group, started_at, error)
-            return GroupEnding(provider_fault=error)
-        created = self.clock.monotonic()
-        self._live.add(sandbox.sandbox_id)
+            return self._record_no_sandbox(batch, group, started_at, error)
+        first = Attempt(
+            run_id=batch.run_id,
+            suite=group.suite,
+            test_id=group.attempts[0].test_id,
+            key=group.attempts[0].key,
+            number=group.attempts[0].number,
+            round=batch.round,
+            sandbox_id=sandbox.sandbox_id,
+            started_at=started_at,
+            changed_at=self.clock.now(),
+            ends_at=self.clock.now() + limit,
+            nonce=self.new_token(),
+            phases={"create": round(self.clock.monotonic() - began, 4)},
+        )
+        return self._see_through(batch, group, sandbox, first, bundle)
+
+    def _go_on(self, batch: Batch, group: Group, begun: Attempt) -> GroupEnding:
+        """Go on with a group that an earlier turn began, in the sandbox that it runs in."""
+        sandbox_id = begun.sandbox_id or ""
         try:
-            attempts = _running(batch, group, sandbox, started_at, self.clock.now())
-            self.runs.open_attempts(attempts)
-            phases = {"create": created - began}
-            closed = self._run(batch, group, sandbox, attempts, phases, bundle)
+            sandbox = self.sandboxes.attach(sandbox_id)
+        except SandboxUnavailable as error:
+            if self.may_wait and self.clock.now() < (begun.ends_at or 0.0):
+                wait = error.retry_after_seconds or ATTACH_WAIT_SECONDS
+                return GroupEnding(still_running=True, wait_seconds=wait)
+            return self._give_up(group, begun, error)
+        except SandboxError as error:
+            return self._give_up(group, begun, error)
+        return self._see_through(batch, group, sandbox, begun, None)
+
+    def abandon(self, group: Group, begun: Attempt) -> None:
+        """End a group that runs on, since its run was stopped."""
+        self._give_up(group, begun, SandboxLost("ended with its run"))
+
+    def _give_up(self, group: Group, begun: Attempt, error: SandboxError) -> GroupEnding:
+        attempts = _attempts(group, begun)
+        self._kill(begun.sandbox_id or "")
+        lost = self._lost(error)
+        self.runs.close_attempts([self._closed(a, lost, None, a.phases) for a in attempts])
+        return GroupEnding()
+
+    def _see_through(
+        self, batch: Batch, group: Group, sandbox: Sandbox, first: Attempt, bundle: bytes | None
+    ) -> GroupEnding:
+        """From a sandbox to its end, or to the end of the patience. `bundle` is what is still to
+        be unpacked in it; None where its process was started before."""
+        attempts = _attempts(group, first)
+        self._live.add(sandbox.sandbox_id)
+        ended = True
+        try:
+            if bundle is not None:
+                self.runs.open_attempts(attempts)
+            closed = self._run(batch, group, sandbox, attempts, bundle)
+            if closed is None:
+                ended = False
+                return GroupEnding(still_running=True)
             self.runs.close_attempts(closed)
         finally:
             self._live.discard(sandbox.sandbox_id)
-            self._kill(sandbox.sandbox_id)
+            if ended:
+                self._kill(sandbox.sandbox_id)
         return GroupEnding(
             any_failed=any(a.outcome in (Outcome.FAILED, Outcome.TIMED_OUT) for a in closed)
         )
 
-    def _create(self, batch: Batch, suite: Suite, group: Group) -> tuple[Sandbox, bytes]:
+    def _limit_seconds(self, batch: Batch, group: Group) -> float:
+        """How long the group's process may take: its own limit, but no longer than the run."""
+        limit = group_limit_seconds(len(group.attempts), batch.suites[group.suite])
+        return min(limit, max(1.0, batch.deadline_at - self.clock.now()))
+
+    def _create(self, batch: Batch, limit_seconds: float) -> tuple[Sandbox, bytes]:
         """A fresh sandbox, and what is still to be unpacked in it."""
-        limit = group_limit_seconds(len(group.attempts), suite)
-        ttl = int(limit + GRACE_SECONDS + TTL_MARGIN_SECONDS)
+        ttl = int(limit_seconds + GRACE_SECONDS + TTL_MARGIN_SECONDS)
         if batch.baked is not None:
             # An image may be gone again: it is a saving, and the base does as well.
             with suppress(SandboxRefused):
@@ -100,9 +185,10 @@ class AttemptGroup:
             try:
                 return self.sandboxes.create(request)
             except SandboxUnavailable as error:
-                if backoff is None or self.stopped():
+                wish = error.retry_after_seconds or 0.0
+                if backoff is None or self.stopped() or wish > SHORT_WAIT_SECONDS:
                     raise
-                self.clock.sleep(min(max(backoff, error.retry_after_seconds or 0), 30))
+                self.clock.sleep(max(backoff, wish))
         raise AssertionError  # the last turn returns or raises
 
     def _run(
@@ -111,40 +197,50 @@ class AttemptGroup:
         group: Group,
         sandbox: Sandbox,
         attempts: Sequence[Attempt],
-        phases: dict[str, float],
-        bundle: bytes,
-    ) -> list[Attempt]:
+        bundle: bytes | None,
+    ) -> list[Attempt] | None:
+        """The attempts with their outcomes; None where the process runs on."""
         suite = batch.suites[group.suite]
         framework = framework_of(suite)
-        nonce = self.new_token()
-        limit = min(
-            group_limit_seconds(len(group.attempts), suite),
-            max(1.0, batch.deadline_at - self.clock.now()),
-        )
-        context = batch.contexts.get(group.suite, {})
+        first = attempts[0]
+        nonce = first.nonce or ""
+        ends_in = max(1.0, (first.ends_at or 0.0) - self.clock.now())
         process = Process(
             slot="attempt",
-            command=framework.run_command(suite, group.attempts, context),
+            command=framework.run_command(
+                suite, group.attempts, batch.contexts.get(group.suite, {})
+            ),
             nonce=nonce,
-            timeout_seconds=limit,
+            timeout_seconds=ends_in,
             env=attempt_env(batch, suite, group.attempts),
-            bundle=bundle,
+            bundle=bundle or b"",
         )
+        phases = dict(first.phases)
         began = self.clock.monotonic()
         try:
-            evidence = run_process(sandbox, process, self.clock)
+            if bundle is not None:
+                deliver(sandbox, process)
+            waiting = Waiting(ends_in, self.patience, may_start=bundle is not None)
+            evidence = await_process(sandbox, process, self.clock, waiting)
         except SandboxError as error:
             phases["run"] = self.clock.monotonic() - began
-            lost = Verdict(Outcome.ERRORED, f"sandbox lost: {error.reason}", Fault.LOST)
-            if self.stopped():
-                lost = Verdict(Outcome.CANCELLED, "the run was stopped")
+            lost = self._lost(error)
             return [self._closed(a, lost, None, phases) for a in attempts]
+        if evidence is None:
+            return None
         answered = self.clock.monotonic() - began
-        phases["run"] = min(evidence.duration_seconds or answered, answered)
-        phases["deliver"] = answered - phases["run"]
+        phases["run"] = evidence.duration_seconds or answered
+        if bundle is not None:
+            phases["run"] = min(phases["run"], answered)
+            phases["deliver"] = answered - phases["run"]
         record = framework.read_record(suite, group.attempts, evidence)
         verdicts = judge([a.test_id for a in attempts], nonce, evidence, record)
         return self._closed_by(verdicts, batch, attempts, evidence, phases)
+
+    def _lost(self, error: SandboxError) -> Verdict:
+        if self.stopped():
+            return Verdict(Outcome.CANCELLED, "the run was stopped")
+        return Verdict(Outcome.ERRORED, f"sandbox lost: {error.reason}", Fault.LOST)
 
     def _closed_by(
         self,
@@ -191,6 +287,8 @@ class AttemptGroup:
                 else evidence.duration_seconds,
                 "phases": {name: round(seconds, 4) for name, seconds in phases.items()},
                 "message": verdict.message,
+                "ends_at": None,
+                "nonce": None,
                 "log": log,
                 "changed_at": self.clock.now(),
             }
@@ -208,15 +306,26 @@ class AttemptGroup:
 
     def _record_no_sandbox(
         self, batch: Batch, group: Group, started_at: float, error: SandboxError
-    ) -> None:
+    ) -> GroupEnding:
         """Part of the account as well: which attempts had no sandbox, and why."""
-        if self.stopped():
-            return
-        fault = Fault.REFUSED if isinstance(error, SandboxRefused) else Fault.UNAVAILABLE
-        verdict = Verdict(Outcome.ERRORED, f"no sandbox: {error.reason}", fault)
-        attempts = _running(batch, group, None, started_at, self.clock.now())
-        self.runs.open_attempts(attempts)
-        self.runs.close_attempts([self._closed(a, verdict, None, {}) for a in attempts])
+        if not self.stopped():
+            fault = Fault.REFUSED if isinstance(error, SandboxRefused) else Fault.UNAVAILABLE
+            verdict = Verdict(Outcome.ERRORED, f"no sandbox: {error.reason}", fault)
+            planned = group.attempts[0]
+            first = Attempt(
+                run_id=batch.run_id,
+                suite=group.suite,
+                test_id=planned.test_id,
+                key=planned.key,
+                number=planned.number,
+                round=batch.round,
+                started_at=started_at,
+                changed_at=self.clock.now(),
+            )
+            attempts = _attempts(group, first)
+            self.runs.open_attempts(attempts)
+            self.runs.close_attempts([self._closed(a, verdict, None, {}) for a in attempts])
+        return GroupEnding(provider_fault=error)
 
     def _kill(self, sandbox_id: str) -> None:
         for _ in range(KILL_TRIES):
@@ -226,20 +335,11 @@ class AttemptGroup:
                 return
 
 
-def _running(
-    batch: Batch, group: Group, sandbox: Sandbox | None, started_at: float, now: float
-) -> list[Attempt]:
+def _attempts(group: Group, first: Attempt) -> list[Attempt]:
+    """The attempts of a group, which differ from its first in the test and the number only."""
     return [
-        Attempt(
-            run_id=batch.run_id,
-            suite=group.suite,
-            test_id=planned.test_id,
-            key=planned.key,
-            number=planned.number,
-            round=batch.round,
-            sandbox_id=sandbox.sandbox_id if sandbox else None,
-            started_at=started_at,
-            changed_at=now,
+        first.model_copy(
+            update={"test_id": planned.test_id, "key": planned.key, "number": planned.number}
         )
         for planned in group.attempts
     ]

@@ -1,40 +1,55 @@
 """Drive one batch: the work behind one launch message.
 
-Claim the batch, attempt its groups side by side, answer the task token. Whatever is not
-attempted when this ends (crash, stop, provider gone, no time left) is found missing when the
-round is settled, and attempted in the next one.
+Claim the batch, attempt its groups side by side, answer the task token. What does not fit this
+launcher's time is handed on: the same batch goes back to the queue with the same token, and the
+next turn goes on with the sandboxes that the ledger names. Whatever is not attempted when this
+ends otherwise (crash, provider gone) is found missing when the round is settled, and attempted
+in the next one.
 """
 
 from __future__ import annotations
 
 import threading
-from collections import deque
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from pydantic import BaseModel, ConfigDict
 
-from glovebox.domain.errors import NotFound, SandboxRefused, StoreConflict
+from glovebox.domain.attempt import Attempt, AttemptState
 from glovebox.domain.outcome import StopReason
-from glovebox.domain.plan import Batch, Group, group_seconds
-from glovebox.ports import Artifacts, Claim, Clock, NewToken, Runs, Sandboxes, Workflow
+from glovebox.domain.plan import Batch, Group
+from glovebox.ports import (
+    Artifacts,
+    Claim,
+    Clock,
+    LaunchQueue,
+    NewToken,
+    Runs,
+    Sandboxes,
+    Workflow,
+)
 from glovebox.usecases.attempt import AttemptGroup
+from glovebox.usecases.lanes import Lanes, Work
+from glovebox.usecases.watch import RunWatch
 
 BATCH_LIMIT_BYTES = 8 * 1024 * 1024
 BUNDLE_LIMIT_BYTES = 200 * 1024 * 1024
-CONTROL_SECONDS = 1.0
-"""How often a launcher looks whether its run was stopped."""
 HEARTBEAT_SECONDS = 20
 """How often a launcher says that its batch is alive; a third of what the Map waits."""
-PROVIDER_PATIENCE = 3
-"""Groups in a row without a sandbox before the rest of the batch is left to the next round."""
-ANSWER_SECONDS = 10
-"""Kept back at the end of a launcher's time, to record and to answer."""
+HAND_ON_SECONDS = 75
+"""Kept back at the end of a launcher's time: a request under way may overrun its patience by
+half a minute, a creation takes up to another, and the rest is to record and to hand on."""
+HAND_ON_SHARE = 0.25
+"""Of a short time, what is kept back instead."""
+LONGEST_WAIT_SECONDS = 45
+"""Before a batch is tried again for which the provider asked to wait. Nobody says meanwhile that
+it is alive, and the Map gives up after 120 s."""
+MAX_WAITS = 15
+"""In a row without any progress; then the next round is to try."""
 
 
 class LaunchMessage(BaseModel):
-    """The body of a launch message, as the state machine writes it."""
+    """The body of a launch message: the state machine writes the first turn's."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -43,38 +58,63 @@ class LaunchMessage(BaseModel):
     batch_id: str
     key: str
     token: str
+    turn: int = 0
+    """How often the batch was handed on."""
+    left: tuple[int, ...] | None = None
+    """From the second turn on: places in the batch of the groups that are not at their end."""
+    running: tuple[int, ...] = ()
+    """Those of them that run, in sandboxes that the ledger names."""
+    waits: int = 0
+    """Turns in a row that ended because the provider asked to wait."""
 
 
 @dataclass
 class LaunchBatch:
-    """Drives a batch to its end."""
+    """Drives a batch to its end, or hands it on."""
 
     sandboxes: Sandboxes
     runs: Runs
     artifacts: Artifacts
     workflow: Workflow
+    queue: LaunchQueue
     clock: Clock
     new_token: NewToken
     _bundles: dict[str, bytes] = field(default_factory=dict)
     _bundle_lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def __call__(self, message: LaunchMessage, seconds_left: Callable[[], float]) -> None:
-        """Drive the batch, at most for the seconds left. Safe to call any number of times."""
-        owner = self.new_token()
-        lease = seconds_left()
-        claim = self.runs.claim_batch(message.run_id, message.batch_id, owner, lease)
-        if claim is Claim.HELD:
-            return
-        if claim is Claim.OURS:
-            self._drive(message, seconds_left)
-            self.runs.finish_batch(message.run_id, message.batch_id, owner)
-        self.workflow.succeed(message.token)
+    def __call__(
+        self, message: LaunchMessage, seconds_left: Callable[[], float]
+    ) -> LaunchMessage | None:
+        """Drive the batch, at most for the seconds left. Safe to call any number of times.
 
-    def _drive(self, message: LaunchMessage, seconds_left: Callable[[], float]) -> None:
+        Returns the message of the turn that it was handed on to, None where it ended here.
+        """
+        owner = self.new_token()
+        where = (message.run_id, message.batch_id, owner)
+        claim = self.runs.claim_batch(*where, seconds_left(), message.turn)
+        if claim is Claim.HELD:
+            return None
+        if claim is Claim.OURS:
+            try:
+                handed_on = self._drive(message, seconds_left)
+            except Exception:
+                self.runs.release_batch(*where)
+                raise
+            if handed_on is not None:
+                return handed_on  # the last turn answers
+            self.runs.finish_batch(*where)
+        self.workflow.succeed(message.token)
+        return None
+
+    def _drive(
+        self, message: LaunchMessage, seconds_left: Callable[[], float]
+    ) -> LaunchMessage | None:
+        if not self.workflow.heartbeat(message.token):
+            return None  # the round was settled without this batch
+        kept_back = min(HAND_ON_SECONDS, HAND_ON_SHARE * seconds_left())
         batch = Batch.model_validate_json(self.artifacts.get(message.key, limit=BATCH_LIMIT_BYTES))
-        watch = _Watch(self.runs, self.workflow, self.clock, batch, message.token)
-        if watch.look():
-            return  # stopped before it began: the account is made without these attempts
+        watch = RunWatch(self.runs, self.clock, batch.run_id, batch.deadline_at)
+        watch.beat = _Beat(self.workflow, self.clock, message.token)
         attempt = AttemptGroup(
             self.sandboxes,
             self.runs,
@@ -83,14 +123,72 @@ class LaunchBatch:
             self.new_token,
             watch.stopped,
             lambda: self._bundle(batch.bundle_key),
+            lambda: seconds_left() - kept_back,
+            may_wait=message.waits < MAX_WAITS,
         )
         watch.on_stop = attempt.kill_live
-        lanes = _Lanes(batch, attempt, seconds_left, watch)
-        with watch, ThreadPoolExecutor(batch.width, thread_name_prefix="lane") as pool:
-            for done in [pool.submit(lanes.run) for _ in range(batch.width)]:
-                done.result()
-        if lanes.failed and batch.fail_fast:
+        watch.look()
+        lanes = Lanes(
+            batch, self._work(batch, message), attempt, watch.stopped, self._fail_fast(batch, watch)
+        )
+        with watch:
+            lanes.run()
+        if watch.stopped():
+            for index in {*lanes.running, *message.running}:
+                self._abandon(batch.groups[index], batch.run_id, attempt)
+            return None
+        return self._hand_on(message, lanes)
+
+    def _fail_fast(self, batch: Batch, watch: RunWatch) -> Callable[[], None]:
+        def stop() -> None:
             self.runs.request_stop(batch.run_id, StopReason.FAIL_FAST)
+            watch.look()
+
+        return stop
+
+    def _work(self, batch: Batch, message: LaunchMessage) -> list[Work]:
+        """What is left of the batch, what runs already first."""
+        left = range(len(batch.groups)) if message.left is None else message.left
+        running = set(message.running)
+        work = []
+        for index in sorted(left, key=lambda index: (index not in running, index)):
+            group = batch.groups[index]
+            begun = self._begun(batch.run_id, group) if index in running else None
+            if index in running and begun is None:
+                continue  # it has come to its end meanwhile
+            work.append(Work(index, group, begun))
+        return work
+
+    def _begun(self, run_id: str, group: Group) -> Attempt | None:
+        first = group.attempts[0]
+        attempts = self.runs.attempts_of_test(run_id, first.key)
+        return next(
+            (a for a in attempts if a.number == first.number and a.state is AttemptState.RUNNING),
+            None,
+        )
+
+    def _abandon(self, group: Group, run_id: str, attempt: AttemptGroup) -> None:
+        begun = self._begun(run_id, group)
+        if begun is not None:
+            attempt.abandon(group, begun)
+
+    def _hand_on(self, message: LaunchMessage, lanes: Lanes) -> LaunchMessage | None:
+        if not lanes.left:
+            return None
+        wait = lanes.wait_seconds
+        waits = message.waits + 1 if wait is not None and not lanes.any_progress else 0
+        following = message.model_copy(
+            update={
+                "turn": message.turn + 1,
+                "left": tuple(lanes.left),
+                "running": tuple(lanes.running),
+                "waits": waits,
+            }
+        )
+        self.workflow.heartbeat(message.token)
+        delay = int(min(wait or 0, LONGEST_WAIT_SECONDS))
+        self.queue.send(following.model_dump_json(), delay_seconds=delay)
+        return following
 
     def _bundle(self, key: str) -> bytes:
         """The run's bundle; the last one is kept, since a warm launcher meets it again."""
@@ -102,98 +200,15 @@ class LaunchBatch:
             return self._bundles[key]
 
 
-class _Watch:
-    """Looks, beside the work, whether the run was stopped, and keeps the token alive."""
+class _Beat:
+    """Says now and then that a batch is alive."""
 
-    def __init__(
-        self, runs: Runs, workflow: Workflow, clock: Clock, batch: Batch, token: str
-    ) -> None:
-        self._runs, self._workflow, self._clock = runs, workflow, clock
-        self._batch, self._token = batch, token
-        self.on_stop: Callable[[], None] = lambda: None
-        self._stopped = threading.Event()
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="watch", daemon=True)
+    def __init__(self, workflow: Workflow, clock: Clock, token: str) -> None:
+        self._workflow, self._clock, self._token = workflow, clock, token
+        self._due_at = clock.monotonic() + HEARTBEAT_SECONDS
 
-    def stopped(self) -> bool:
-        """Whether no further step should be taken for this run."""
-        return self._stopped.is_set()
-
-    def look(self) -> bool:
-        """Look now. A run that has vanished is treated as stopped."""
-        batch = self._batch
-        try:
-            run = self._runs.run(batch.run_id)
-            if self._clock.now() >= batch.deadline_at and run.stop_reason is None:
-                run = self._runs.request_stop(batch.run_id, StopReason.TIMED_OUT)
-            if run.is_finished or run.stop_reason is not None:
-                self._stopped.set()
-        except NotFound:
-            self._stopped.set()
-        return self.stopped()
-
-    def _watch(self) -> None:
-        beat_at = self._clock.monotonic() + HEARTBEAT_SECONDS
-        while not self._over.wait(CONTROL_SECONDS):
-            if self.look():
-                # Again at every turn: a sandbox may have been on its way just now.
-                self.on_stop()
-            if self._clock.monotonic() >= beat_at:
-                beat_at += HEARTBEAT_SECONDS
-                if not self._workflow.heartbeat(self._token):
-                    # Nobody waits for this batch any more: the round was settled without it.
-                    self._stopped.set()
-
-    def __enter__(self) -> _Watch:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self._thread.join()
-
-
-class _Lanes:
-    """The batch's groups, taken one at a time by each of its lanes."""
-
-    def __init__(
-        self,
-        batch: Batch,
-        attempt: AttemptGroup,
-        seconds_left: Callable[[], float],
-        watch: _Watch,
-    ) -> None:
-        self._batch, self._attempt = batch, attempt
-        self._seconds_left, self._watch = seconds_left, watch
-        self._waiting = deque(batch.groups)
-        self._lock = threading.Lock()
-        self._without_sandbox = 0
-        self.failed = False
-
-    def run(self) -> None:
-        """Attempt groups until there is none left, or no reason to go on."""
-        while (group := self._next()) is not None:
-            try:
-                ending = self._attempt(self._batch, group)
-            except StoreConflict:
-                continue  # attempted by an earlier delivery of this batch
-            with self._lock:
-                self.failed |= ending.any_failed
-                if ending.provider_fault is None:
-                    self._without_sandbox = 0
-                else:
-                    self._without_sandbox += 1
-                refused = isinstance(ending.provider_fault, SandboxRefused)
-                if refused or self._without_sandbox >= PROVIDER_PATIENCE:
-                    self._waiting.clear()
-
-    def _next(self) -> Group | None:
-        with self._lock:
-            if not self._waiting or self._watch.stopped():
-                return None
-            if self.failed and self._batch.fail_fast:
-                return None
-            needed = group_seconds(self._waiting[0], self._batch.suites[self._waiting[0].suite])
-            if self._seconds_left() < needed + ANSWER_SECONDS:
-                return None
-            return self._waiting.popleft()
+    def __call__(self) -> bool:
+        if self._clock.monotonic() < self._due_at:
+            return True
+        self._due_at = self._clock.monotonic() + HEARTBEAT_SECONDS
+        return self._workflow.heartbeat(self._token)

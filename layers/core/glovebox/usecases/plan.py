@@ -10,6 +10,7 @@ from glovebox.domain.errors import DiscoveryError, SandboxError
 from glovebox.domain.manifest import Bake, Image, Manifest, Suite
 from glovebox.domain.outcome import RunState
 from glovebox.domain.plan import Plan, PlannedTest, Round, RoundAnswer, group_tests
+from glovebox.domain.run import Run
 from glovebox.frameworks.contract import Command, Discovery
 from glovebox.frameworks.registry import framework_of
 from glovebox.ports import (
@@ -57,11 +58,12 @@ class PlanRun:
     """Whether the provider builds an image in a moment: `bake: auto` then bakes every run's."""
 
     def __call__(self, run_id: str) -> RoundAnswer:
-        """Plan the run. Raises SandboxError where the provider is at fault."""
+        """Plan the run. Raises SandboxError where the provider is at fault, RunStopped where the
+        run was stopped meanwhile."""
         run = self.runs.update_run(run_id, state=RunState.PLANNING)
         manifest = read_manifest(self.artifacts, run_id)
         prepared = self.artifacts.get(keys.prepared_key(run_id), limit=MAX_ARCHIVE_BYTES)
-        discoveries, compiled = self._discover(manifest, prepared)
+        discoveries, compiled = self._discover(run, manifest, prepared)
         bundle = make_bundle(prepared, compiled)
         self.artifacts.put(keys.bundle_key(run_id), bundle, ARCHIVE_TYPE)
         tests = tuple(planned_tests(discoveries))
@@ -96,7 +98,9 @@ class PlanRun:
             return None
         return name
 
-    def _discover(self, manifest: Manifest, prepared: bytes) -> tuple[dict[str, Discovery], bytes]:
+    def _discover(
+        self, run: Run, manifest: Manifest, prepared: bytes
+    ) -> tuple[dict[str, Discovery], bytes]:
         discoveries: dict[str, Discovery] = {}
         asked = []
         for suite in manifest.suites:
@@ -107,19 +111,19 @@ class PlanRun:
                 asked.append((suite, command))
         compiled = b""
         if asked:
-            found, compiled = self._discover_in_sandbox(manifest, prepared, asked)
+            found, compiled = self._discover_in_sandbox(run, manifest, prepared, asked)
             discoveries.update(found)
         return {suite.name: discoveries[suite.name] for suite in manifest.suites}, compiled
 
     def _discover_in_sandbox(
-        self, manifest: Manifest, prepared: bytes, asked: Sequence[tuple[Suite, Command]]
+        self, run: Run, manifest: Manifest, prepared: bytes, asked: Sequence[tuple[Suite, Command]]
     ) -> tuple[dict[str, Discovery], bytes]:
         request = SandboxRequest(
             image=manifest.image.base,
             network=manifest.network,
             ttl_seconds=DISCOVERY_SECONDS * len(asked) + COMPILED_SECONDS + 120,
         )
-        with fresh_sandbox(self.sandboxes, request) as sandbox:
+        with fresh_sandbox(self.sandboxes, request, self.runs, self.clock, run) as sandbox:
             found = {}
             bundle = prepared
             for index, (suite, command) in enumerate(asked):

@@ -9,6 +9,7 @@ from glovebox.domain import keys
 from glovebox.domain.errors import GloveboxError, SandboxLost, SourceError
 from glovebox.domain.manifest import Manifest
 from glovebox.domain.outcome import RunState
+from glovebox.domain.run import Run
 from glovebox.frameworks.contract import FOLDER, Command
 from glovebox.ports import (
     Artifacts,
@@ -49,12 +50,13 @@ class PrepareRun:
     def __call__(self, run_id: str) -> None:
         """Prepare the run. Repeating it does the same again.
 
-        Raises SourceError or SetupFailed where the user must act, SandboxError otherwise.
+        Raises SourceError or SetupFailed where the user must act, RunStopped where the run was
+        stopped meanwhile, SandboxError otherwise.
         """
         run = self.runs.run(run_id)
         manifest = read_manifest(self.artifacts, run_id)
         started_at = run.started_at if run.started_at is not None else self.clock.now()
-        self.runs.update_run(
+        run = self.runs.update_run(
             run_id,
             state=RunState.PREPARING,
             started_at=started_at,
@@ -62,7 +64,7 @@ class PrepareRun:
         )
         prepared = normalise_source(self._fetch(run_id, manifest))
         if manifest.image.setup:
-            prepared = self._set_up(manifest, prepared)
+            prepared = self._set_up(run, manifest, prepared)
         self.artifacts.put(keys.prepared_key(run_id), prepared, ARCHIVE_TYPE)
 
     def _fetch(self, run_id: str, manifest: Manifest) -> bytes:
@@ -73,13 +75,13 @@ class PrepareRun:
             return self.artifacts.get_uri(source.s3, limit=MAX_ARCHIVE_BYTES)
         raise SourceError("the manifest names no source that this service can fetch")
 
-    def _set_up(self, manifest: Manifest, prepared: bytes) -> bytes:
+    def _set_up(self, run: Run, manifest: Manifest, prepared: bytes) -> bytes:
         request = SandboxRequest(
             image=manifest.image.base,
             network=manifest.image.setup_network,
             ttl_seconds=SETUP_SECONDS + SNAPSHOT_SECONDS + 60,
         )
-        with fresh_sandbox(self.sandboxes, request) as sandbox:
+        with fresh_sandbox(self.sandboxes, request, self.runs, self.clock, run) as sandbox:
             self._run_setup(sandbox, manifest, prepared)
             return self._snapshot(sandbox)
 

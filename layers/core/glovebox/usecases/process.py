@@ -13,14 +13,14 @@ import math
 import re
 import shlex
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from glovebox.domain.errors import SandboxLost
 from glovebox.domain.evidence import Evidence
 from glovebox.frameworks.contract import FOLDER, NONCE, Command, payload
 from glovebox.frameworks.json_lines import MAX_RECORD_BYTES
-from glovebox.ports import Clock, Sandbox
+from glovebox.ports import Clock, CommandAnswer, Sandbox
 
 ROOT = "/workspace/.glovebox"
 SOURCE_FOLDER = "/workspace/src"
@@ -62,41 +62,84 @@ def run_process(sandbox: Sandbox, process: Process, clock: Clock) -> Evidence:
 
     Raises SandboxUnavailable before anything ran, SandboxLost once it may have run.
     """
-    upload = f"{ROOT}-{process.slot}.tar"
-    sandbox.upload(upload, process.bundle + _spec_archive(process))
-    return await_process(sandbox, process, clock)
+    deliver(sandbox, process)
+    evidence = await_process(sandbox, process, clock, Waiting(process.timeout_seconds))
+    if evidence is None:
+        raise AssertionError  # patience without an end
+    return evidence
 
 
-def await_process(sandbox: Sandbox, process: Process, clock: Clock) -> Evidence:
-    """Wait for a process that was started by `run_process`, here or by somebody else."""
-    longest = process.timeout_seconds + GRACE_SECONDS
-    patience = 0 if longest <= PATIENCE_SECONDS else PATIENCE_SECONDS
-    command = _launch_command(process, patience)
-    give_up_at = clock.monotonic() + longest + 2 * REQUEST_MARGIN_SECONDS
+def deliver(sandbox: Sandbox, process: Process) -> None:
+    """Bring into the sandbox what the process needs. Raises SandboxError."""
+    sandbox.upload(f"{ROOT}-{process.slot}.tar", process.bundle + _spec_archive(process))
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """How a process is waited for."""
+
+    ends_in: float
+    """Seconds until it is stopped at the latest."""
+    patience: Callable[[], float] = lambda: math.inf
+    """Seconds that the caller can wait from now on."""
+    may_start: bool = True
+    """Whether this call is the one that starts it; else somebody has, and it is asked after."""
+
+
+def await_process(
+    sandbox: Sandbox, process: Process, clock: Clock, waiting: Waiting
+) -> Evidence | None:
+    """Start a process that was delivered, or go on with it, and wait for its end.
+
+    None where the patience is over and it still runs: anybody can ask again. Raises SandboxLost.
+    """
+    stops_at = clock.monotonic() + waiting.ends_in + GRACE_SECONDS
+    may_start = waiting.may_start
     while True:
+        longest = max(1.0, stops_at - clock.monotonic())
+        patience = waiting.patience()
+        # The whole of a short process in one request. A longer one is started and asked after:
+        # hosted commands and quiet connections end by themselves.
+        at_once = may_start and longest <= min(PATIENCE_SECONDS, patience)
+        wait = 0 if at_once else max(1, int(min(PATIENCE_SECONDS, patience, longest)))
         answer = sandbox.run(
-            command,
+            _launch_command(process, wait),
             env=process.env,
-            timeout_seconds=(patience or longest) + REQUEST_MARGIN_SECONDS,
+            timeout_seconds=(wait or longest) + REQUEST_MARGIN_SECONDS,
         )
-        line, _, rest = answer.stdout.partition("\n")
-        word, _, facts = line.partition(" ")[2].partition(" ")
-        if answer.exit_code != 0 or not line.startswith("glovebox "):
-            reason = f"no readable answer from the sandbox (exit code {answer.exit_code})"
+        word, facts, rest = _read_answer_line(sandbox, answer)
+        if word != "running":
+            return _fetch(sandbox, process, word, facts, rest)
+        if clock.monotonic() > stops_at + 2 * REQUEST_MARGIN_SECONDS:
+            reason = "the process did not end at its time limit"
             raise SandboxLost(reason, sandbox_id=sandbox.sandbox_id)
-        if word == "inline":
-            plain = process.command.results_are_ascii
-            content = rest.encode() if plain else _decode(sandbox, rest)
-            return _read_answer(sandbox, process, facts, content)
-        if word == "file":
-            path = f"{ROOT}/{process.slot}/packed"
-            content = sandbox.download(path, limit=ANSWER_LIMIT_BYTES)
-            return _read_answer(sandbox, process, facts, content)
-        if word != "running" or clock.monotonic() > give_up_at:
-            reason = f"the process never answered: {line[:300]}"
-            raise SandboxLost(reason, sandbox_id=sandbox.sandbox_id)
+        if waiting.patience() < 1:
+            return None
         # The first call came from somebody else, or was cut off: ask on, now with patience.
-        command = _launch_command(process, PATIENCE_SECONDS)
+        may_start = False
+
+
+def _read_answer_line(sandbox: Sandbox, answer: CommandAnswer) -> tuple[str, str, str]:
+    """The answer's word, its facts, and what follows its first line."""
+    line, _, rest = answer.stdout.partition("\n")
+    if answer.exit_code != 0 or not line.startswith("glovebox "):
+        reason = f"no readable answer from the sandbox (exit code {answer.exit_code})"
+        raise SandboxLost(reason, sandbox_id=sandbox.sandbox_id)
+    word, _, facts = line.partition(" ")[2].partition(" ")
+    return word, facts, rest
+
+
+def _fetch(sandbox: Sandbox, process: Process, word: str, facts: str, rest: str) -> Evidence:
+    if word == "inline":
+        plain = process.command.results_are_ascii
+        content = rest.encode() if plain else _decode(sandbox, rest)
+        return _read_answer(sandbox, process, facts, content)
+    if word == "file":
+        path = f"{ROOT}/{process.slot}/packed"
+        content = sandbox.download(path, limit=ANSWER_LIMIT_BYTES)
+        return _read_answer(sandbox, process, facts, content)
+    reason = f"the process never answered: {word} {facts[:300]}"
+    raise SandboxLost(reason, sandbox_id=sandbox.sandbox_id)
 
 
 def _launch_command(process: Process, patience: int) -> str:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
 
 from glovebox.domain import keys
-from glovebox.domain.manifest import Manifest, Suite
+from glovebox.domain.manifest import Manifest
 from glovebox.domain.plan import (
     Batch,
     BatchTicket,
@@ -13,7 +13,6 @@ from glovebox.domain.plan import (
     Plan,
     Round,
     RoundAnswer,
-    batch_timeout_seconds,
     batch_width,
     concurrent_batches,
     split_batches,
@@ -25,8 +24,8 @@ DOCUMENT_LIMIT_BYTES = 512 * 1024 * 1024
 """A plan of a million tests takes some 200 MiB."""
 JSON_TYPE = "application/json"
 QUEUE_SECONDS = 60
-"""How long a batch may wait for a launcher, beside its own work. Short, since the Map never
-puts more batches into the queue than launchers can take at once."""
+"""How long a batch may wait for a launcher. Short, since the Map never puts more batches into
+the queue than launchers can take at once; a batch that is handed on waits 45 s at most."""
 HEARTBEAT_SECONDS = QUEUE_SECONDS + 60
 """Without a sign of life for so long, a batch counts as lost: a wait in the queue, and three
 times the launcher's beat."""
@@ -62,9 +61,7 @@ def write_round(
 
     Written again, it writes the same; the array comes last, when all it names is there.
     """
-    suites = {suite.name: suite for suite in manifest.suites}
-    batches = split_batches(this.groups, suites, plan.parallelism)
-    width = batch_width(plan.parallelism)
+    batches = split_batches(this.groups, plan.parallelism)
     tickets = []
     for index, groups in enumerate(batches):
         batch = _batch(run, plan, manifest, this.round, index, groups)
@@ -74,7 +71,7 @@ def write_round(
             BatchTicket(
                 batch_id=batch.batch_id,
                 key=key,
-                timeout_seconds=_timeout_seconds(groups, suites, width),
+                timeout_seconds=_timeout_seconds(manifest),
                 heartbeat_seconds=HEARTBEAT_SECONDS,
             )
         )
@@ -92,10 +89,11 @@ def write_round(
     )
 
 
-def _timeout_seconds(groups: list[Group], suites: Mapping[str, Suite], width: int) -> int:
-    """What the Map waits for a batch. Step Functions refuses a heartbeat that is not below it."""
-    worst = batch_timeout_seconds(groups, dict(suites), width)
-    return max(QUEUE_SECONDS + worst, HEARTBEAT_SECONDS + 1)
+def _timeout_seconds(manifest: Manifest) -> int:
+    """What the Map waits for a batch: as long as the run may take, since a batch may be handed
+    on and wait for its turn as often as it must; that it is alive, its heartbeat says. Step
+    Functions refuses a heartbeat that is not below it."""
+    return max(math.ceil(manifest.timeout), HEARTBEAT_SECONDS) + QUEUE_SECONDS
 
 
 def _batch(

@@ -1,21 +1,42 @@
-"""A sandbox for the length of a block."""
+"""A sandbox for the length of a block, ended at once where its run is stopped meanwhile."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from glovebox.domain.errors import SandboxError
-from glovebox.ports import Sandbox, Sandboxes, SandboxRequest
+from glovebox.domain.errors import RunStopped, SandboxError
+from glovebox.domain.run import Run
+from glovebox.ports import Clock, Runs, Sandbox, Sandboxes, SandboxRequest
+from glovebox.usecases.watch import RunWatch
 
 
 @contextmanager
-def fresh_sandbox(sandboxes: Sandboxes, request: SandboxRequest) -> Iterator[Sandbox]:
+def fresh_sandbox(
+    sandboxes: Sandboxes, request: SandboxRequest, runs: Runs, clock: Clock, run: Run
+) -> Iterator[Sandbox]:
     """Create a sandbox and kill it at the end, whatever happened. A kill that fails hides
-    nothing: the sandbox's TTL ends it."""
+    nothing: the sandbox's TTL ends it.
+
+    Raises RunStopped where the run was stopped before or during the block.
+    """
+    watch = RunWatch(runs, clock, run.run_id, run.deadline_at)
+    if watch.look():
+        raise RunStopped(run.run_id)
     sandbox = sandboxes.create(request)
-    try:
-        yield sandbox
-    finally:
+
+    def kill() -> None:
         with suppress(SandboxError):
             sandboxes.kill(sandbox.sandbox_id)
+
+    watch.on_stop = kill
+    try:
+        with watch:
+            yield sandbox
+    except SandboxError as error:
+        if watch.stopped():
+            # Not the provider's fault: it was killed, by us.
+            raise RunStopped(run.run_id) from error
+        raise
+    finally:
+        kill()
