@@ -8,11 +8,13 @@ lead to it, and `SEED` plays another series.
 from __future__ import annotations
 
 import os
+from enum import StrEnum
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
 import hypothesis.strategies as st
+import pytest
 from glovebox.domain.outcome import Outcome, StopReason
 from hypothesis import HealthCheck, seed, settings
 from hypothesis.stateful import (
@@ -43,6 +45,26 @@ TRUTH = {
     "lost": Outcome.ERRORED,
     "liar": Outcome.ERRORED,
 }
+
+
+class Weather(StrEnum):
+    """What happens around the processes."""
+
+    MAP_TIMES_OUT = "the map times out"
+    RUN_CANCELLED = "a run is cancelled"
+    EXECUTION_ABORTED = "the execution is aborted"
+    SWEEPER = "the sweeper comes"
+    ANOTHER_REDUCER = "another reducer comes"
+    SANDBOX_DIES = "a sandbox dies"
+    TIME_PASSES = "time passes"
+    CLOCK_IS_SET = "the clock is set"
+
+
+WEATHER = [
+    *[Weather.SANDBOX_DIES, Weather.TIME_PASSES, Weather.CLOCK_IS_SET] * 4,
+    *[Weather.ANOTHER_REDUCER, Weather.MAP_TIMES_OUT] * 2,
+    *[Weather.RUN_CANCELLED, Weather.EXECUTION_ABORTED, Weather.SWEEPER],
+]
 WELL_MOSTLY = st.sampled_from([Fate.WELL] * 12 + list(Fate))
 
 
@@ -67,6 +89,10 @@ def manifest(kinds: list[str], options: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+from collections import Counter
+STATS=Counter()
+import atexit,sys
+atexit.register(lambda: print(STATS,file=sys.stderr))
 class Model(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
@@ -82,7 +108,7 @@ class Model(RuleBasedStateMachine):
     @initialize(
         runs=st.lists(
             st.tuples(
-                st.lists(st.sampled_from(KINDS), min_size=1, max_size=6),
+                st.lists(st.sampled_from(KINDS), min_size=2, max_size=8),
                 st.fixed_dictionaries(
                     {"retries": st.integers(0, 2), "fail_fast": st.booleans()}
                 ),
@@ -90,45 +116,62 @@ class Model(RuleBasedStateMachine):
             min_size=1,
             max_size=2,
         ),
-        drive=st.integers(0, 40),
+        begun=st.sampled_from([True, True, True, False]),
     )
-    def runs_are_accepted(self, runs: list[tuple[list[str], dict[str, Any]]], drive: int) -> None:
+    def runs_are_accepted(self, runs: list[tuple[list[str], dict[str, Any]]], begun: bool) -> None:
         for number, (kinds, options) in enumerate(runs):
             self.service.submit(f"r{number}", manifest(kinds, options))
             ids = [f"{kind}-{place}" for place, kind in enumerate(kinds)]
             self.truth |= {i: TRUTH[kind_of(i)] for i in ids if kind_of(i) in TRUTH}
         for execution in self.service.executions.values():
-            while execution.state in ("prepare", "plan") and drive % 4:
+            while begun and execution.state in ("prepare", "plan"):
                 self._advance_well(execution)
 
     def _advance_well(self, execution: Execution) -> None:
-        self.service.advance(execution)
         if execution.invocation is not None:
             execution.invocation.finish()
+        self.service.advance(execution)
 
-    @rule(which=st.integers(0, 3))
-    def the_state_machine_goes_on(self, which: int) -> None:
-        executions = list(self.service.executions.values())
-        self.service.advance(executions[which % len(executions)])
+    @rule(which=st.integers(0, 1), well=st.booleans())
+    def the_state_machine_goes_on(self, which: int, well: bool) -> None:
+        execution = self._execution(which)
+        self.service.advance(execution)
+        if well:
+            self._advance_well(execution)
 
-    @rule(which=st.integers(0, 9), seconds=st.sampled_from([LAMBDA_SECONDS] * 3 + [4.0, 12.0]))
+    @rule(which=st.integers(0, 1), steps=st.integers(3, 12))
+    def a_round_is_over(self, which: int, steps: int) -> None:
+        """The Map waits no longer, whoever is still at work; and on it goes, in calm."""
+        execution = self._execution(which)
+        self.service.time_out_map(execution)
+        for _ in range(steps):
+            self._advance_well(execution)
+
+    @rule(
+        which=st.integers(0, 9),
+        seconds=st.sampled_from([LAMBDA_SECONDS] * 3 + [4.0, 12.0]),
+        count=st.integers(0, 40),
+    )
     @precondition(lambda self: self.service.queue.fresh)
-    def a_message_is_delivered(self, which: int, seconds: float) -> None:
+    def a_message_is_delivered(self, which: int, seconds: float, count: int) -> None:
         fresh = self.service.queue.fresh
-        self.service.deliver(fresh[which % len(fresh)], seconds)
+        launcher = self.service.deliver(fresh[which % len(fresh)], seconds)
+        for _ in range(count):
+            launcher.step(Fate.WELL)
 
-    @rule(which=st.integers(0, 99))
+    @rule(which=st.integers(0, 99), count=st.integers(0, 40))
     @precondition(lambda self: self.service.queue.bodies)
-    def a_message_is_delivered_again(self, which: int) -> None:
+    def a_message_is_delivered_again(self, which: int, count: int) -> None:
         """A duplicate, a late one, one of a dead-letter queue that is redriven."""
         bodies = self.service.queue.bodies
-        self.service.deliver(bodies[which % len(bodies)])
+        launcher = self.service.deliver(bodies[which % len(bodies)])
+        for _ in range(count):
+            launcher.step(Fate.WELL)
 
-    @rule(which=st.integers(0, 9), count=st.integers(1, 12), last=WELL_MOSTLY)
+    @rule(which=st.integers(0, 9), count=st.integers(1, 25), last=WELL_MOSTLY)
     @precondition(lambda self: self._going())
     def a_process_goes_on(self, which: int, count: int, last: Fate) -> None:
-        going = self._going()
-        process = going[which % len(going)]
+        process = self._process(which)
         for _ in range(count - 1):
             process.step(Fate.WELL)
         process.step(last)
@@ -136,55 +179,44 @@ class Model(RuleBasedStateMachine):
     @rule(which=st.integers(0, 9))
     @precondition(lambda self: self._going())
     def a_process_goes_on_to_its_end(self, which: int) -> None:
-        going = self._going()
-        going[which % len(going)].finish()
+        self._process(which).finish()
 
     @rule(which=st.integers(0, 9))
     @precondition(lambda self: self._going())
     def a_watch_looks(self, which: int) -> None:
+        self._process(which).look()
+
+    @rule(which=st.integers(0, 9), what=st.sampled_from(WEATHER))
+    def something_else_happens(self, which: int, what: Weather) -> None:
+        service, execution = self.service, self._execution(which)
+        match what:
+            case Weather.MAP_TIMES_OUT:
+                service.time_out_map(execution)
+            case Weather.RUN_CANCELLED:
+                service.runs.request_stop(execution.run_id, StopReason.CANCELLED)
+            case Weather.EXECUTION_ABORTED:
+                service.abort(execution)
+            case Weather.SWEEPER:
+                service.sweep()
+            case Weather.ANOTHER_REDUCER if execution.state in ("reduce", "over"):
+                service.reduce(execution.run_id, "broken" if which % 2 else None)
+            case Weather.SANDBOX_DIES if service.sandboxes.live:
+                living = sorted(service.sandboxes.live)
+                service.sandboxes.kill(living[which % len(living)])
+            case Weather.TIME_PASSES:
+                service.clock.advance(10.0**which % 997)
+            case Weather.CLOCK_IS_SET:
+                service.clock.time += (-3600.0, 3600.0, -1.0, 1.0)[which % 4]
+            case _:
+                pass
+
+    def _execution(self, which: int) -> Execution:
+        executions = list(self.service.executions.values())
+        return executions[which % len(executions)]
+
+    def _process(self, which: int) -> Process:
         going = self._going()
-        going[which % len(going)].look()
-
-    @rule(which=st.integers(0, 3))
-    def the_map_times_out(self, which: int) -> None:
-        executions = list(self.service.executions.values())
-        self.service.time_out_map(executions[which % len(executions)])
-
-    @rule(which=st.integers(0, 3))
-    def a_run_is_cancelled(self, which: int) -> None:
-        runs = list(self.service.executions)
-        self.service.runs.request_stop(runs[which % len(runs)], StopReason.CANCELLED)
-
-    @rule(which=st.integers(0, 3))
-    def the_execution_is_aborted(self, which: int) -> None:
-        executions = list(self.service.executions.values())
-        self.service.abort(executions[which % len(executions)])
-
-    @rule()
-    def the_sweeper_comes(self) -> None:
-        self.service.sweep()
-
-    @rule(which=st.integers(0, 3), broken=st.sampled_from([None, "broken"]))
-    @precondition(
-        lambda self: any(e.state in ("reduce", "over") for e in self.service.executions.values())
-    )
-    def another_reducer_comes(self, which: int, broken: str | None) -> None:
-        ending = [e for e in self.service.executions.values() if e.state in ("reduce", "over")]
-        self.service.reduce(ending[which % len(ending)].run_id, broken)
-
-    @rule(which=st.integers(0, 9))
-    @precondition(lambda self: self.service.sandboxes.live)
-    def a_sandbox_dies(self, which: int) -> None:
-        living = sorted(self.service.sandboxes.live)
-        self.service.sandboxes.kill(living[which % len(living)])
-
-    @rule(seconds=st.sampled_from([1.0, 30.0, 150.0, 1000.0]))
-    def time_passes(self, seconds: float) -> None:
-        self.service.clock.advance(seconds)
-
-    @rule(seconds=st.sampled_from([-3600.0, -1.0, 1.0, 3600.0]))
-    def the_clock_is_set(self, seconds: float) -> None:
-        self.service.clock.time += seconds
+        return going[which % len(going)]
 
     def _going(self) -> list[Process]:
         return [process for process in self.service.processes if not process.ended]
@@ -193,6 +225,7 @@ class Model(RuleBasedStateMachine):
 
     @invariant()
     def the_laws_hold(self) -> None:
+        STATS["steps"]+=1
         check(self.witness.look(self.service.clock.now()), truth=self.truth)
         for process in self.service.processes:
             self._only_what_may_be_raised(process)
@@ -204,6 +237,12 @@ class Model(RuleBasedStateMachine):
         assert not isinstance(error, (AssertionError, AttributeError, KeyError, TypeError)), error
 
     def teardown(self) -> None:
+        STATS["examples"]+=1
+        for k,v in self.service.sandboxes.executions.items(): STATS["exec"]+=v
+        for a in self.service.runs._attempts.values(): STATS[str(a.outcome)]+=1
+        for r in self.service.runs._runs.values(): STATS["run "+str(r.state)+str(r.stop_reason)]+=1
+        self._td()
+    def _td(self):
         """The storm is over: whatever stands goes on, whatever waits is done, and all adds up."""
         try:
             self._calm()
@@ -243,6 +282,7 @@ class Model(RuleBasedStateMachine):
 played: Any = SimpleNamespace(clock=None)
 
 
+@pytest.mark.timeout(900)
 def test_whatever_happens_the_laws_hold() -> None:
     Process.current = None
     time_of_the_model = SimpleNamespace(time=lambda: played.clock.now())
