@@ -7,13 +7,16 @@ import itertools
 import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 from glovebox.domain.attempt import Attempt
 from glovebox.domain.errors import (
     NotFound,
@@ -106,15 +109,32 @@ class FolderSandbox:
             "supervise </dev/null",
         )
         own = {name: value.replace("/workspace", str(self.folder)) for name, value in env.items()}
-        done = subprocess.run(
-            ["bash", "-c", script],
-            capture_output=True,
-            env={"PATH": _PATH, **own, "TMPDIR": str(self.folder)},
-            timeout=timeout_seconds,
-            check=False,
-        )
-        self._alive()
-        return CommandAnswer(done.returncode, done.stdout.decode(), done.stderr.decode())
+        environment = {"PATH": _PATH, **own, "TMPDIR": str(self.folder)}
+        with (
+            tempfile.TemporaryFile() as out,
+            tempfile.TemporaryFile() as err,
+            subprocess.Popen(
+                ["bash", "-c", script], stdout=out, stderr=err, env=environment
+            ) as process,
+        ):
+            self._see_to_its_end(process, timeout_seconds)
+            self._alive()
+            out.seek(0)
+            err.seek(0)
+            stdout, stderr = out.read().decode(), err.read().decode()
+        return CommandAnswer(process.returncode, stdout, stderr)
+
+    def _see_to_its_end(self, process: subprocess.Popen[bytes], timeout_seconds: float) -> None:
+        until = time.monotonic() + timeout_seconds
+        while True:
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(0.05)
+                return
+            if self.dead or time.monotonic() > until:
+                root = psutil.Process(process.pid)
+                for child in [*root.children(recursive=True), root]:
+                    with suppress(psutil.NoSuchProcess):
+                        child.kill()
 
     def download(self, path: str, *, limit: int) -> bytes:
         self._alive()
@@ -292,7 +312,8 @@ class MemoryRuns:
             self._attempts.update({(a.run_id, a.key, a.number): a for a in attempts})
 
     def attempts(self, run_id: str) -> Iterator[Attempt]:
-        return iter([a for a in self._attempts.values() if a.run_id == run_id])
+        with self._lock:
+            return iter([a for a in self._attempts.values() if a.run_id == run_id])
 
     def attempts_of_test(self, run_id: str, key: str) -> Sequence[Attempt]:
         return sorted((a for a in self.attempts(run_id) if a.key == key), key=lambda a: a.number)

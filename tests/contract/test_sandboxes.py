@@ -91,8 +91,6 @@ def test_killing_again_is_no_error_and_what_is_killed_is_lost(sandboxes: Sandbox
 
 
 def test_killing_ends_a_command_that_is_under_way(sandboxes: Sandboxes) -> None:
-    if isinstance(sandboxes, FolderSandboxes):
-        pytest.skip("a folder has no processes to end")
     made = sandboxes.create(REQUEST)
     threading.Timer(0.5, sandboxes.kill, [made.sandbox_id]).start()
     with pytest.raises(SandboxLost):

@@ -74,6 +74,24 @@ def test_ctrl_c_exits_130_and_leaves_nothing(stack: Stack, project: Project) -> 
     wait_for_sandboxes(stack, at_most=before)
 
 
+def test_ctrl_c_during_the_set_up_ends_that_too(stack: Stack, project: Project) -> None:
+    folder = project.write({"test_a.py": PASSING}, image={"setup": ["sleep 100"]})
+    before = live_sandboxes(stack)
+    process = subprocess.Popen(
+        stack.command("run", folder),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=environment(),
+    )
+    wait_for_sandboxes(stack, at_least=before + 1)
+    began = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=30)
+    assert process.returncode == 130, out
+    assert time.monotonic() - began < 60, "the set-up went on to its own end"
+
+
 def test_a_process_that_exits_before_its_result_is_not_passed(
     stack: Stack, project: Project
 ) -> None:
