@@ -11,7 +11,7 @@ from moto import mock_aws
 
 
 @pytest.fixture
-def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def aws(monkeypatch: pytest.MonkeyPatch, pauses: list[float]) -> Iterator[None]:
     """An empty AWS in this process."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
@@ -23,5 +23,8 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.fixture
-def pauses() -> list[float]:
-    return []
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The pauses that the ledger's adapter made."""
+    made: list[float] = []
+    monkeypatch.setattr("glovebox.adapters.dynamodb_writes.pause", made.append)
+    return made

@@ -90,9 +90,14 @@ def manifest(kinds: list[str], options: dict[str, Any]) -> dict[str, Any]:
 
 
 from collections import Counter
-STATS=Counter()
-import atexit,sys
-atexit.register(lambda: print(STATS,file=sys.stderr))
+
+STATS = Counter()
+import atexit
+import sys
+
+atexit.register(lambda: print(STATS, file=sys.stderr))
+
+
 class Model(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
@@ -109,9 +114,7 @@ class Model(RuleBasedStateMachine):
         runs=st.lists(
             st.tuples(
                 st.lists(st.sampled_from(KINDS), min_size=2, max_size=8),
-                st.fixed_dictionaries(
-                    {"retries": st.integers(0, 2), "fail_fast": st.booleans()}
-                ),
+                st.fixed_dictionaries({"retries": st.integers(0, 2), "fail_fast": st.booleans()}),
             ),
             min_size=1,
             max_size=2,
@@ -225,7 +228,7 @@ class Model(RuleBasedStateMachine):
 
     @invariant()
     def the_laws_hold(self) -> None:
-        STATS["steps"]+=1
+        STATS["steps"] += 1
         check(self.witness.look(self.service.clock.now()), truth=self.truth)
         for process in self.service.processes:
             self._only_what_may_be_raised(process)
@@ -237,11 +240,15 @@ class Model(RuleBasedStateMachine):
         assert not isinstance(error, (AssertionError, AttributeError, KeyError, TypeError)), error
 
     def teardown(self) -> None:
-        STATS["examples"]+=1
-        for k,v in self.service.sandboxes.executions.items(): STATS["exec"]+=v
-        for a in self.service.runs._attempts.values(): STATS[str(a.outcome)]+=1
-        for r in self.service.runs._runs.values(): STATS["run "+str(r.state)+str(r.stop_reason)]+=1
+        STATS["examples"] += 1
+        for k, v in self.service.sandboxes.executions.items():
+            STATS["exec"] += v
+        for a in self.service.runs._attempts.values():
+            STATS[str(a.outcome)] += 1
+        for r in self.service.runs._runs.values():
+            STATS["run " + str(r.state) + str(r.stop_reason)] += 1
         self._td()
+
     def _td(self):
         """The storm is over: whatever stands goes on, whatever waits is done, and all adds up."""
         try:

@@ -14,10 +14,10 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import ClientError
-
+from glovebox.adapters.dynamodb_writes import new_mark, patiently
 from glovebox.domain.attempt import Attempt, AttemptState
 from glovebox.domain.errors import NotFound, StoreConflict
 from glovebox.domain.moment import to_timestamp
@@ -27,14 +27,12 @@ from glovebox.ports import Claim
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
-    from mypy_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
 
 KEEP_SECONDS = 90 * 24 * 3600
 """How long a row outlives its run. Reports are kept 30 days by default: history outlives them."""
 TRANSACTION_SIZE = 100
 """Writes in one transaction, DynamoDB's limit."""
 UPDATE_TRIES = 20
-_CONFLICTS = {"ConditionalCheckFailedException", "TransactionCanceledException"}
 
 
 class DynamoRuns:
@@ -83,8 +81,10 @@ class DynamoRuns:
             return self.run(run_id)
 
     def _read_run(self, run_id: str) -> tuple[Run, int]:
-        item = self._client.get_item(
-            TableName=self._table, Key=_key(run_id, "run"), ConsistentRead=True
+        item = patiently(
+            lambda: self._client.get_item(
+                TableName=self._table, Key=_key(run_id, "run"), ConsistentRead=True
+            )
         ).get("Item")
         if item is None:
             message = f"no run {run_id}"
@@ -189,8 +189,10 @@ class DynamoRuns:
                 Key=_key(run_id, f"batch#{batch_id}"),
                 ConsistentRead=True,
             ).get("Item", {})
-            done = stored.get("batch_state", {}).get("S") == "done"
-            return Claim.DONE if done else Claim.HELD
+            if stored.get("batch_state", {}).get("S") == "done":
+                return Claim.DONE
+            # Ours where the claim was written, and its answer lost.
+            return Claim.OURS if stored.get("owner", {}).get("S") == owner else Claim.HELD
         return Claim.OURS
 
     def release_batch(self, run_id: str, batch_id: str, owner: str) -> None:
@@ -208,20 +210,19 @@ class DynamoRuns:
     def _update_own_batch(
         self, run_id: str, batch_id: str, owner: str, change: str, values: dict[str, dict[str, str]]
     ) -> None:
-        try:
-            self._client.update_item(
-                TableName=self._table,
-                Key=_key(run_id, f"batch#{batch_id}"),
-                UpdateExpression=change,
-                # "owner" is one of DynamoDB's reserved words.
-                ConditionExpression="#owner = :owner",
-                ExpressionAttributeNames={"#owner": "owner"},
-                ExpressionAttributeValues={**values, ":owner": {"S": owner}},
+        # Where our lease was over and another launcher took the batch, that one will finish it.
+        with suppress(StoreConflict):
+            patiently(
+                lambda: self._client.update_item(
+                    TableName=self._table,
+                    Key=_key(run_id, f"batch#{batch_id}"),
+                    UpdateExpression=change,
+                    # "owner" is one of DynamoDB's reserved words.
+                    ConditionExpression="#owner = :owner",
+                    ExpressionAttributeNames={"#owner": "owner"},
+                    ExpressionAttributeValues={**values, ":owner": {"S": owner}},
+                )
             )
-        except ClientError as error:
-            if _code(error) not in _CONFLICTS:
-                raise
-            # Our lease was over and another launcher took the batch: it will finish it.
 
     # -- attempts
 
@@ -237,29 +238,31 @@ class DynamoRuns:
     def _write(
         self, attempts: Sequence[Attempt], condition: str, values: Mapping[str, dict[str, str]]
     ) -> None:
-        if len(attempts) == 1:
-            self._put(_attempt_item(attempts[0]), condition, values)
+        mark = {"S": new_mark()}
+        puts = [
+            self._put_of({**_attempt_item(attempt), "written": mark}, condition, values)
+            for attempt in attempts
+        ]
+        if len(puts) == 1:
+            patiently(lambda: self._client.put_item(**puts[0]))
             return
-        for start in range(0, len(attempts), TRANSACTION_SIZE):
-            self._write_together(attempts[start : start + TRANSACTION_SIZE], condition, values)
+        for start in range(0, len(puts), TRANSACTION_SIZE):
+            self._write_together(puts[start : start + TRANSACTION_SIZE])
 
-    def _write_together(
-        self, attempts: Sequence[Attempt], condition: str, values: Mapping[str, dict[str, str]]
-    ) -> None:
-        writes: list[TransactWriteItemTypeDef] = []
-        for attempt in attempts:
-            put: dict[str, Any] = {
-                "TableName": self._table,
-                "Item": _attempt_item(attempt),
-                "ConditionExpression": condition,
-            }
-            if values:
-                put["ExpressionAttributeValues"] = values
-            writes.append({"Put": put})  # type: ignore[typeddict-item]
-        try:
-            self._client.transact_write_items(TransactItems=writes)
-        except ClientError as error:
-            raise _conflict(error) from error
+    def _write_together(self, puts: Sequence[dict[str, Any]]) -> None:
+        writes: list[Any] = [{"Put": put} for put in puts]
+        patiently(lambda: self._client.transact_write_items(TransactItems=writes))
+
+    def _put_of(
+        self, item: dict[str, Any], condition: str, values: Mapping[str, dict[str, str]]
+    ) -> dict[str, Any]:
+        """A conditional write that recognises itself where it is tried again."""
+        return {
+            "TableName": self._table,
+            "Item": item,
+            "ConditionExpression": f"({condition}) OR written = :written",
+            "ExpressionAttributeValues": {**values, ":written": item["written"]},
+        }
 
     def attempts(self, run_id: str) -> Iterator[Attempt]:
         """All attempts of a run, consistently, every page."""
@@ -315,10 +318,7 @@ class DynamoRuns:
         }
         if values:
             request["ExpressionAttributeValues"] = values
-        try:
-            self._client.put_item(**request)
-        except ClientError as error:
-            raise _conflict(error) from error
+        patiently(lambda: self._client.put_item(**request))
 
 
 def _key(run_id: str, sk: str) -> dict[str, dict[str, str]]:
@@ -344,12 +344,3 @@ def _attempt_item(attempt: Attempt) -> dict[str, dict[str, str]]:
         "doc": {"S": attempt.model_dump_json(exclude_none=True)},
         "expires_at": {"N": str(int(attempt.changed_at + KEEP_SECONDS))},
     }
-
-
-def _code(error: ClientError) -> str:
-    return str(error.response.get("Error", {}).get("Code", ""))
-
-
-def _conflict(error: ClientError) -> Exception:
-    """What to raise instead: a lost condition is a conflict, anything else stays what it is."""
-    return StoreConflict(str(error)) if _code(error) in _CONFLICTS else error
