@@ -1,4 +1,4 @@
-"""The service, as far as AWS runs it: state machines, queues and tokens, over the real use cases."""
+"""The service, as far as AWS runs it: state machines, queues, tokens, over the real use cases."""
 
 from __future__ import annotations
 
@@ -102,6 +102,14 @@ class Service:
     def deliver(self, body: str, seconds: float = LAMBDA_SECONDS) -> Process:
         """A launch message reaches a launcher that has so many seconds, and loses some at every
         look at the clock."""
+        message = LaunchMessage.model_validate_json(body)
+        return self._start(
+            f"launcher {message.batch_id}.{message.turn}",
+            lambda ports: self.launch_here(body, ports, seconds),
+        )
+
+    def launch_here(self, body: str, ports: Ports, seconds: float = LAMBDA_SECONDS) -> None:
+        """The same, in the process that these ports belong to."""
         if body in self.queue.fresh:
             self.queue.fresh.remove(body)
         left = [seconds]
@@ -110,11 +118,7 @@ class Service:
             left[0] -= 1.0
             return max(0.0, left[0])
 
-        message = LaunchMessage.model_validate_json(body)
-        return self._start(
-            f"launcher {message.batch_id}.{message.turn}",
-            lambda ports: ports.launch()(message, seconds_left),
-        )
+        ports.launch()(LaunchMessage.model_validate_json(body), seconds_left)
 
     def reduce(self, run_id: str, broken: str | None = None) -> Process:
         """A reducer."""

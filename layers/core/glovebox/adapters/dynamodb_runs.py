@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from glovebox.adapters.dynamodb_writes import new_mark, patiently
+from glovebox.adapters.dynamodb_writes import new_mark, patiently, transactions
 from glovebox.domain.attempt import Attempt, AttemptState
 from glovebox.domain.errors import NotFound, StoreConflict
 from glovebox.domain.moment import to_timestamp
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 
 KEEP_SECONDS = 90 * 24 * 3600
 """How long a row outlives its run. Reports are kept 30 days by default: history outlives them."""
-TRANSACTION_SIZE = 100
-"""Writes in one transaction, DynamoDB's limit."""
 UPDATE_TRIES = 20
 
 
@@ -246,8 +244,8 @@ class DynamoRuns:
         if len(puts) == 1:
             patiently(lambda: self._client.put_item(**puts[0]))
             return
-        for start in range(0, len(puts), TRANSACTION_SIZE):
-            self._write_together(puts[start : start + TRANSACTION_SIZE])
+        for together in transactions(puts):
+            self._write_together(together)
 
     def _write_together(self, puts: Sequence[dict[str, Any]]) -> None:
         writes: list[Any] = [{"Put": put} for put in puts]

@@ -9,8 +9,8 @@ from __future__ import annotations
 import random
 import secrets
 import time
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
 
 from botocore.exceptions import ClientError, ConnectionError, HTTPClientError
 
@@ -19,6 +19,10 @@ from glovebox.domain.errors import StoreConflict
 PAUSES_SECONDS = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0, 8.0)
 """Before the tries that follow botocore's own six, each up to this long. An outcome that is not
 recorded is a test that is run again, so some patience is cheap."""
+TRANSACTION_SIZE = 100
+"""Writes in one transaction, DynamoDB's limit."""
+TRANSACTION_BYTES = 3 * 1024 * 1024
+"""Of the items in one transaction; DynamoDB's limit is 4 MiB."""
 _T = TypeVar("_T")
 _LOST = "ConditionalCheckFailed"
 _TRANSIENT = {
@@ -55,6 +59,25 @@ def patiently(call: Callable[[], _T]) -> _T:
                 raise
             pause(random.uniform(0, longest))  # noqa: S311 - a spread, no secret
     raise AssertionError  # the last turn returns or raises
+
+
+def transactions(puts: Sequence[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    """Writes in as few transactions as they fit into, in their order."""
+    together: list[dict[str, Any]] = []
+    size = 0
+    for put in puts:
+        length = sum(
+            len(name) + len(value.encode())
+            for name, typed in put["Item"].items()
+            for value in typed.values()
+        )
+        if together and (len(together) == TRANSACTION_SIZE or size + length > TRANSACTION_BYTES):
+            yield together
+            together, size = [], 0
+        together.append(put)
+        size += length
+    if together:
+        yield together
 
 
 def code_of(error: ClientError) -> str:
