@@ -180,3 +180,30 @@ def test_pages_are_read_in_full_while_reading_fails() -> None:
     faults = AwsFaults(seed=1, rate=0.5, kinds=[AwsFault.THROTTLED, AwsFault.RESET])
     assert len(list(ledger(faults).attempts("r"))) == 200
     assert sum(faults.injected.values()) > 0
+
+
+def test_an_attempt_that_the_reducer_closed_is_not_taken_back() -> None:
+    """Opened, seen and closed by the reducer, and only then is the end seen by who opened it."""
+    dynamo()
+    other = ledger(AwsFaults())
+    other.create_run(a_run())
+    faults = AwsFaults()
+    client = faulty_client("dynamodb", faults)
+    steps = iter([None, reduce_half_way])
+
+    def meanwhile(**_: object) -> None:
+        step = next(steps, None)
+        if step is not None:
+            step(other)
+
+    client.meta.events.register("before-parameter-build.dynamodb.GetItem", meanwhile)
+    client.meta.events.register("before-parameter-build.dynamodb.PutItem", meanwhile)
+    with pytest.raises(StoreConflict):
+        DynamoRuns(client, "runs").open_attempts(many(1))
+    [kept] = other.attempts("r")
+    assert kept.outcome is Outcome.ERRORED
+
+
+def reduce_half_way(runs: DynamoRuns) -> None:
+    runs.update_run("r", state=RunState.REDUCING, finished_at=9.0)
+    runs.close_attempts([closed(a, Outcome.ERRORED) for a in runs.attempts("r")])

@@ -131,7 +131,11 @@ class Runs(Protocol):
         """Mark a batch as driven to its end."""
 
     def open_attempts(self, attempts: Sequence[Attempt]) -> None:
-        """Write attempts that start now, all or none. Raises StoreConflict if one exists."""
+        """Write attempts that start now, all or none.
+
+        Raises StoreConflict if one exists, or if the account of their run is being made already:
+        none of them is there then, or ever counts.
+        """
 
     def close_attempts(self, attempts: Sequence[Attempt]) -> None:
         """Record outcomes, all or none. Raises StoreConflict if one has an outcome already."""

@@ -15,6 +15,7 @@ import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from glovebox.adapters.dynamodb_writes import new_mark, patiently, transactions
@@ -225,8 +226,38 @@ class DynamoRuns:
     # -- attempts
 
     def open_attempts(self, attempts: Sequence[Attempt]) -> None:
-        """Write attempts that start now, all or none. Raises StoreConflict if one exists."""
-        self._write(attempts, "attribute_not_exists(pk)", {})
+        """Write attempts that start now, all or none.
+
+        Raises StoreConflict if one exists, or if the account of their run is being made already:
+        none of them is there then, or ever counts.
+        """
+        mark = self._write(attempts, "attribute_not_exists(pk)", {})
+        # The reducer notes the end first and reads the attempts then. So it has seen these, and
+        # closes them, or the end is seen here. A condition on the run's row inside the write
+        # would be simpler, and make every launcher's writes collide on that row.
+        if self._is_ending(attempts[0].run_id):
+            self._take_back(attempts, mark)
+            message = f"the account of run {attempts[0].run_id} is being made"
+            raise StoreConflict(message)
+
+    def _is_ending(self, run_id: str) -> bool:
+        try:
+            return self.run(run_id).finished_at is not None
+        except NotFound:
+            return False
+
+    def _take_back(self, attempts: Sequence[Attempt], mark: dict[str, str]) -> None:
+        for attempt in attempts:
+            with suppress(StoreConflict):  # closed by the reducer: it counts after all
+                patiently(
+                    partial(
+                        self._client.delete_item,
+                        TableName=self._table,
+                        Key=_attempt_key(attempt),
+                        ConditionExpression="written = :written",
+                        ExpressionAttributeValues={":written": mark},
+                    )
+                )
 
     def close_attempts(self, attempts: Sequence[Attempt]) -> None:
         """Record outcomes, all or none. Raises StoreConflict if one has an outcome already."""
@@ -235,7 +266,8 @@ class DynamoRuns:
 
     def _write(
         self, attempts: Sequence[Attempt], condition: str, values: Mapping[str, dict[str, str]]
-    ) -> None:
+    ) -> dict[str, str]:
+        """Returns the mark that the rows carry."""
         mark = {"S": new_mark()}
         puts = [
             self._put_of({**_attempt_item(attempt), "written": mark}, condition, values)
@@ -243,9 +275,10 @@ class DynamoRuns:
         ]
         if len(puts) == 1:
             patiently(lambda: self._client.put_item(**puts[0]))
-            return
-        for together in transactions(puts):
-            self._write_together(together)
+        else:
+            for together in transactions(puts):
+                self._write_together(together)
+        return mark
 
     def _write_together(self, puts: Sequence[dict[str, Any]]) -> None:
         writes: list[Any] = [{"Put": put} for put in puts]
@@ -334,9 +367,13 @@ def _run_item(run: Run, rev: int) -> dict[str, dict[str, str]]:
     }
 
 
+def _attempt_key(attempt: Attempt) -> dict[str, dict[str, str]]:
+    return _key(attempt.run_id, f"attempt#{attempt.key}#{attempt.number:04d}")
+
+
 def _attempt_item(attempt: Attempt) -> dict[str, dict[str, str]]:
     return {
-        **_key(attempt.run_id, f"attempt#{attempt.key}#{attempt.number:04d}"),
+        **_attempt_key(attempt),
         "attempt_state": {"S": attempt.state.value},
         "changed_at": {"S": to_timestamp(attempt.changed_at)},
         "doc": {"S": attempt.model_dump_json(exclude_none=True)},

@@ -84,7 +84,8 @@ class ReduceRun:
                 raise
             return stored
         plan = self._plan(run)
-        attempts = [self._ended(run, attempt) for attempt in self.runs.attempts(run.run_id)]
+        read = list(self.runs.attempts(run.run_id))
+        attempts = [ended for attempt in read if (ended := self._ended(run, attempt))]
         report = make_report(
             run,
             plan.tests,
@@ -105,8 +106,11 @@ class ReduceRun:
             tests: tuple[PlannedTest, ...] = ()
             return Plan(run_id=run.run_id, name=run.name, tests=tests, bundle_key="", parallelism=1)
 
-    def _ended(self, run: Run, attempt: Attempt) -> Attempt:
-        """The attempt, closed: what is still said of it later would not be in the report."""
+    def _ended(self, run: Run, attempt: Attempt) -> Attempt | None:
+        """The attempt, closed: what is still said of it later would not be in the report.
+
+        None where it was taken back: whoever opened it has seen that the end had come.
+        """
         if attempt.state is not AttemptState.RUNNING:
             return attempt
         if attempt.sandbox_id and self.sandboxes:
@@ -118,7 +122,7 @@ class ReduceRun:
         except StoreConflict:
             # It was recorded this very moment, by somebody slow: that stands.
             recorded = self.runs.attempts_of_test(attempt.run_id, attempt.key)
-            return next((a for a in recorded if a.number == attempt.number), ended)
+            return next((a for a in recorded if a.number == attempt.number), None)
         return ended
 
     def _finish(self, run: Run, report: Report) -> Run:
