@@ -32,9 +32,9 @@ from tests.faults.model.sandboxes import kind_of
 from tests.faults.model.service import LAMBDA_SECONDS, Execution, Service
 from tests.faults.witness import FakeWitness
 
-EXAMPLES = int(os.environ.get("EXAMPLES", "100"))
+EXAMPLES = int(os.environ.get("EXAMPLES", "200"))
 STEPS = int(os.environ.get("STEPS", "100"))
-SEED = os.environ.get("SEED")
+SEED = os.environ.get("SEED") or None
 
 KINDS = ["pass", "fail", "flaky", "slow", "lost", "liar", "hang"]
 TRUTH = {
