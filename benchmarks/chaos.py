@@ -42,6 +42,8 @@ STUCK_SECONDS = 1200.0
 """A run that takes longer than this is not waited for."""
 TTL_SECONDS = 160.0
 """As long as a sandbox of a test may live when nobody comes for it."""
+USED_SECONDS = 3.0
+"""A sandbox that was asked for something so lately is in use."""
 CRASH_RATE = 1 / 200
 """Of the share of calls that meet a fault, those that end the launcher instead."""
 
@@ -103,19 +105,19 @@ class Chaos:
             self.killed["launcher killed"] += 1
 
     def _kill_a_sandbox(self) -> None:
-        living = [life.sandbox_id for life in self._lives.values() if self._lives_now(life)]
-        used = [name for name in living if name in self.proxy.last_asked]
-        if used:
-            name = self._random.choice(used)
-            httpx.delete(
-                f"{self.stack.sandbox_server_url}/v1/sandboxes/{name}",
-                headers={"X-API-Key": self.witness.api_key()},
-            )
+        """One that is in use just now."""
+        now = time.time()
+        used = [name for name, at in self.proxy.last_asked.items() if at > now - USED_SECONDS]
+        if not used:
+            return
+        name = self._random.choice(used)
+        answer = httpx.delete(
+            f"{self.stack.sandbox_server_url}/v1/sandboxes/{name}",
+            headers={"X-API-Key": self.witness.api_key()},
+        )
+        if answer.is_success:
             self.proxy.inject_into(name)
             self.killed["sandbox killed"] += 1
-
-    def _lives_now(self, life: SandboxLife) -> bool:
-        return life.last_seen > time.time() - 3 * POLL_SECONDS
 
     # -- what is seen of it
 

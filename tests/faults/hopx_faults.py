@@ -40,6 +40,8 @@ class Kind(StrEnum):
     BLACKHOLE = "blackhole"
     """No answer; the connection is held, and dropped in the end."""
     BLACKHOLE_AFTER = "blackhole_after"
+    CUT_UNDER_WAY = "cut_under_way"
+    """The connection breaks, on both sides, while the provider is at work."""
     EMPTY_204 = "empty_204"
     EXPIRED_TOKEN = "expired_token"
     """401 from the agent until the token is refreshed."""
@@ -49,7 +51,7 @@ CONTROL = frozenset({"create", "get", "list", "delete", "refresh", "images"})
 AGENT = frozenset({"upload", "run", "download", "health", "other"})
 EVERY = CONTROL | AGENT
 
-# Where a kind makes sense. What answers in the provider's place after forwarding is `AFTER`.
+# Where a kind makes sense.
 APPLIES: dict[Kind, frozenset[str]] = {
     **dict.fromkeys(
         (
@@ -67,10 +69,12 @@ APPLIES: dict[Kind, frozenset[str]] = {
         ),
         EVERY,
     ),
+    # Not the control plane: what came of it could not be written down.
+    Kind.CUT_UNDER_WAY: AGENT,
     Kind.RATE_LIMITED_NESTED: CONTROL,
     Kind.RATE_LIMITED_FLAT: EVERY,
     Kind.RATE_LIMITED_HEADER: EVERY,
-    Kind.ANSWERED_504_AFTER: frozenset({"create", "delete", "run", "images"}),
+    Kind.ANSWERED_504_AFTER: frozenset({"create", "delete", "run", "upload", "images"}),
     Kind.ANSWERED_502_AFTER: frozenset({"create", "delete", "run", "upload", "images"}),
     Kind.EMPTY_OBJECT: frozenset({"create", "get", "list", "refresh", "run", "images"}),
     Kind.EXIT_CODE_NULL: frozenset({"run"}),
@@ -135,7 +139,7 @@ class Faults:
     def __init__(self, seed: int, rate: float = 0.0, kinds: Iterable[Kind] = tuple(Kind)) -> None:
         self.rate = rate
         self.kinds = tuple(kinds)
-        self._seed = seed
+        self.seed = seed
         self._rules: list[Fault] = []
         self._seen: Counter[str] = Counter()
         self._lock = threading.Lock()
@@ -155,7 +159,7 @@ class Faults:
         """What happens to this request; None: nothing."""
         with self._lock:
             self._seen[asked] += 1
-            draw = random.Random(f"{self._seed}:{asked}:{self._seen[asked]}")
+            draw = random.Random(f"{self.seed}:{asked}:{self._seen[asked]}")
             for rule in self._rules:
                 if rule.meets(asked, method, path) and draw.random() < rule.rate:
                     if rule.times is not None:

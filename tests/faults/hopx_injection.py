@@ -33,8 +33,10 @@ class Stage(Protocol):
 
     hold_seconds: float
 
-    def forward(self, connection: Connection, asked: str) -> Answer:
-        """Ask the provider, and write down what happened."""
+    def forward(
+        self, connection: Connection, asked: str, cut: Callable[[], None] | None = None
+    ) -> Answer:
+        """Ask the provider, and write down what happened; with `cut`, break off when it ends."""
 
     def expire(self, token: str) -> None:
         """From now on agents refuse this token."""
@@ -46,8 +48,11 @@ class Stage(Protocol):
 def inject(stage: Stage, connection: Connection, asked: str, fault: Fault) -> None:
     """Let one request go wrong. Raises UpstreamGone where the provider went away meanwhile."""
     kind = fault.kind
+    slow = SLOW_SECONDS if fault.seconds is None else fault.seconds
+    if kind is Kind.CUT_UNDER_WAY:
+        stage.forward(connection, asked, lambda: stage.wait(slow))
     if kind is Kind.SLOW:
-        stage.wait(SLOW_SECONDS if fault.seconds is None else fault.seconds)
+        stage.wait(slow)
     real = stage.forward(connection, asked) if kind in _AFTER else Answer(500, b"")
     if kind in (Kind.BLACKHOLE, Kind.BLACKHOLE_AFTER):
         stage.wait(stage.hold_seconds if fault.seconds is None else fault.seconds)

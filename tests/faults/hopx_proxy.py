@@ -9,7 +9,9 @@ from __future__ import annotations
 import json
 import re
 import threading
+import time
 from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
@@ -55,7 +57,16 @@ class HopxFaultProxy:
         self.created: list[str] = []
         """Sandboxes that the provider made, whether or not anybody was told."""
         self.deleted: set[str] = set()
+        self.builds = 0
+        """Images that the provider was asked to build."""
+        self.longest_seconds = 0
+        """What all sandboxes may live together, by the time to live that each was given."""
+        self.lived_seconds = 0.0
+        """What the deleted ones did live."""
+        self._born: dict[str, float] = {}
         self.executions: list[Execution] = []
+        self.keys_at_agents: list[str] = []
+        """Requests to an agent that carried a key of the control plane."""
         self.url = ""
         self._stopping = threading.Event()
         self._lock = threading.Lock()
@@ -117,6 +128,8 @@ class HopxFaultProxy:
             fault = self.faults.choose(asked, connection.command, connection.path)
         with self._lock:
             self.requests[asked] += 1
+            if agent and connection.headers.get("X-API-Key"):
+                self.keys_at_agents.append(connection.path)
             if fault is not None and not expired:
                 self.injected[fault.kind] += 1
         if fault is None:
@@ -135,11 +148,15 @@ class HopxFaultProxy:
         """Sleep; the end of the proxy ends it."""
         self._stopping.wait(seconds)
 
-    def forward(self, connection: Connection, asked: str) -> Answer:
+    def forward(
+        self, connection: Connection, asked: str, cut: Callable[[], None] | None = None
+    ) -> Answer:
         """Ask the provider, and write down what happened."""
         with self._lock:
             self.forwarded[asked] += 1
-        answer = connection.forward()
+            if cut is not None and asked == "run":
+                self._note_execution(connection, b"")
+        answer = connection.forward(cut)
         with self._lock:
             answer.body = self._note(connection, asked, answer.status, answer.body)
         return answer
@@ -151,14 +168,20 @@ class HopxFaultProxy:
         if asked == "delete" and (status < 400 or status == 404):
             sandbox_id = connection.path.rsplit("/", 1)[1]
             self.deleted.add(sandbox_id)
+            self.lived_seconds += time.monotonic() - self._born.pop(sandbox_id, time.monotonic())
             if (listener := self._listeners.pop(sandbox_id, None)) is not None:
                 listener.close()
+        build = ("POST", "/v1/templates/build")
+        self.builds += (connection.command, connection.path) == build and status < 400
         if status >= 400 or asked not in ("create", "get", "list", "images"):
             return body
         with suppress(ValueError):
             answer = json.loads(body)
             if asked == "create" and isinstance(answer, dict) and "id" in answer:
                 self.created.append(answer["id"])
+                self._born[answer["id"]] = time.monotonic()
+                with suppress(ValueError, AttributeError, TypeError):
+                    self.longest_seconds += json.loads(connection.body).get("timeout_seconds")
             listed = answer.get("data") if asked == "list" else [answer]
             for described in listed or []:
                 self._lead_here(described)

@@ -67,8 +67,9 @@ class Connection(BaseHTTPRequestHandler):
         """The token of the request."""
         return (self.headers.get("Authorization") or "").removeprefix("Bearer ")
 
-    def forward(self) -> Answer:
-        """What the provider answers. Raises UpstreamGone where it does not."""
+    def forward(self, cut: Callable[[], None] | None = None) -> Answer:
+        """What the provider answers. Raises UpstreamGone where it does not, or once `cut` is
+        over: it is called when the request is on its way."""
         target = urlsplit(self.server.upstream_url)
         assert target.hostname
         upstream = http.client.HTTPConnection(target.hostname, target.port, UPSTREAM_SECONDS)
@@ -77,6 +78,9 @@ class Connection(BaseHTTPRequestHandler):
         headers["Connection"] = "close"
         try:
             upstream.request(self.command, self.path, self.body or None, headers)
+            if cut is not None:
+                cut()
+                raise UpstreamGone
             answer = upstream.getresponse()
             body = answer.read(MAX_BODY_BYTES)
         except (OSError, http.client.HTTPException) as error:

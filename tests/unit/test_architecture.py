@@ -21,7 +21,8 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
     ),
     "adapters": (
         {"glovebox.domain", "glovebox.ports", "glovebox.adapters"},
-        {"boto3", "botocore", "hopx_ai", "httpx", "mypy_boto3_dynamodb", "mypy_boto3_s3"}
+        {"boto3", "botocore", "hopx_ai", "httpcore", "httpx"}
+        | {"mypy_boto3_dynamodb", "mypy_boto3_s3"}
         | {"mypy_boto3_secretsmanager", "mypy_boto3_sqs", "mypy_boto3_stepfunctions"},
     ),
     "settings.py": ({"glovebox.domain"}, {"pydantic"}),

@@ -15,6 +15,8 @@ from botocore.httpsession import URLLib3Session
 SETTINGS = json.loads((Path(__file__).parent / "chaos.json").read_text())
 CRASH = "crash"
 DUPLICATE = "duplicate"
+DUPLICATES = 4
+"""Messages are few beside calls: so many times the rate are delivered again."""
 
 
 def record(operation: str, fault: str) -> None:
@@ -63,7 +65,7 @@ def crash(faults: AwsFaults, http: URLLib3Session, request: Any) -> Any:
 def twice(event: dict[str, Any], faults: AwsFaults) -> None:
     """Sometimes the queue delivers a message again, as it may."""
     for entry in event["Records"]:
-        if not chance(faults, SETTINGS["rate"]):
+        if not chance(faults, DUPLICATES * SETTINGS["rate"]):
             continue
         name = entry["eventSourceARN"].rpartition(":")[2]
         queue = boto3.session.Session().client("sqs")

@@ -65,7 +65,8 @@ class SandboxError(GloveboxError):
 class SandboxUnavailable(SandboxError):
     """A sandbox could not be created or reached now. Retried with backoff.
 
-    `retry_after_seconds` is the provider's own wish, where it stated one.
+    `retry_after_seconds` is the provider's own wish, where it stated one. `possibly_created`
+    says that a sandbox may have been made of which nobody knows the id: its TTL ends it.
     """
 
     def __init__(
@@ -74,13 +75,24 @@ class SandboxUnavailable(SandboxError):
         *,
         sandbox_id: str | None = None,
         retry_after_seconds: float | None = None,
+        possibly_created: bool = False,
     ) -> None:
         self.retry_after_seconds = retry_after_seconds
+        self.possibly_created = possibly_created
         super().__init__(reason, sandbox_id=sandbox_id)
 
 
 class SandboxLost(SandboxError):
-    """A sandbox vanished, or stopped answering, while an attempt ran in it."""
+    """A sandbox vanished, or stopped answering, while an attempt ran in it.
+
+    `still_there` says that the provider knew it as alive a moment ago: only its answer was lost.
+    """
+
+    def __init__(
+        self, reason: str, *, sandbox_id: str | None = None, still_there: bool = False
+    ) -> None:
+        self.still_there = still_there
+        super().__init__(reason, sandbox_id=sandbox_id)
 
 
 class SandboxRefused(SandboxError):
