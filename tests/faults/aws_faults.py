@@ -14,9 +14,10 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from enum import StrEnum
-from typing import Any
+from typing import Any, cast
 
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
+from botocore.compat import HTTPHeaders
 from botocore.exceptions import ConnectionClosedError, ConnectTimeoutError, ReadTimeoutError
 
 Send = Callable[[AWSPreparedRequest], AWSResponse]
@@ -134,7 +135,7 @@ def _suffer(
         case AwsFault.THROTTLED:
             return error_answer(request, operation, 400, "ThrottlingException")
         case AwsFault.CONFLICT if operation.endswith(".TransactWriteItems"):
-            count = len(json.loads(request.body)["TransactItems"])
+            count = len(json.loads(cast(bytes, request.body))["TransactItems"])
             reasons = [{"Code": "TransactionConflict"}, *[{"Code": "None"}] * (count - 1)]
             return error_answer(
                 request, operation, 400, "TransactionCanceledException", CancellationReasons=reasons
@@ -148,14 +149,14 @@ def error_answer(
     request: AWSPreparedRequest, operation: str, status: int, code: str, **details: Any
 ) -> AWSResponse:
     """What AWS would answer; with 200, an empty document."""
-    message = f"injected into {operation}"
+    message, headers = f"injected into {operation}", HTTPHeaders()
     if operation.startswith("s3."):
         body = f"<Error><Code>{code}</Code><Message>{message}</Message></Error>".encode()
-        headers = {"content-type": "application/xml"}
+        headers["content-type"] = "application/xml"
     else:
         error = {"__type": code, "message": message, **details}
         body = json.dumps(error if status >= 300 else {}).encode()
-        headers = {"content-type": "application/x-amz-json-1.0"}
+        headers["content-type"] = "application/x-amz-json-1.0"
     return AWSResponse(str(request.url), status, headers, _Body(body))
 
 

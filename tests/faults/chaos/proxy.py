@@ -7,8 +7,9 @@ import re
 import time
 import zlib
 from collections import defaultdict
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, Self
 
 from tests.faults.hopx_faults import Fault, Kind
 from tests.faults.hopx_proxy import HopxFaultProxy
@@ -37,7 +38,9 @@ class BookkeepingProxy(HopxFaultProxy):
         self._test_in: dict[str, str] = {}
         self._commands: dict[AttemptKey, set[str]] = defaultdict(set)
 
-    def forward(self, connection: Connection, asked: str) -> Answer:
+    def forward(
+        self, connection: Connection, asked: str, cut: Callable[[], None] | None = None
+    ) -> Answer:
         """Ask the provider, and write down what that was."""
         sandbox_id = connection.server.sandbox_id
         if sandbox_id is not None:
@@ -45,7 +48,7 @@ class BookkeepingProxy(HopxFaultProxy):
             if asked == "upload":
                 self._note_upload(sandbox_id, connection.body)
         try:
-            answer = super().forward(connection, asked)
+            answer = super().forward(connection, asked, cut)
         except UpstreamGone:
             # It may have begun.
             self._note_command(sandbox_id, asked, connection.body)
@@ -53,6 +56,10 @@ class BookkeepingProxy(HopxFaultProxy):
         if answer.status < 400:
             self._note_command(sandbox_id, asked, connection.body)
         return answer
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
 
     def inject_into(self, sandbox_id: str) -> None:
         """Write down that something was done to a sandbox."""
