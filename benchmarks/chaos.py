@@ -37,6 +37,7 @@ from tests.faults.witness import StackWitness  # noqa: E402
 TESTS_PER_RUN = 125
 RUNS_AT_ONCE = 8
 POLL_SECONDS = 1.0
+LOOK_SECONDS = 5.0
 MARK_SECONDS = 60.0
 STUCK_SECONDS = 1200.0
 """A run that takes longer than this is not waited for."""
@@ -64,6 +65,7 @@ class Chaos:
         self.killed: Counter[str] = Counter()
         self._random = random.Random(seed)
         self._seed, self._rate = seed, rate
+        self._finished: set[str] = set()
         self._lives: dict[str, SandboxLife] = {}
         self._over = threading.Event()
         self._threads = [
@@ -145,13 +147,17 @@ class Chaos:
         raise RuntimeError(f"run {number} is not taken: {answer.status_code} {answer.text[:500]}")
 
     def open_runs(self) -> list[str]:
-        """Ids of the runs that are not finished; what is there is remembered on the way."""
-        world = self.witness.look(queues=False)
-        return [view.run.run_id for view in world.runs if not view.run.is_finished]
+        """Ids of the runs that are not finished. What is there of them is remembered on the way;
+        a run that has finished is looked at once more, and again when all is over."""
+        named = [run_id for run_id in self.witness.run_ids() if run_id not in self._finished]
+        views = self.witness.look(named, queues=False).runs
+        self._finished |= {view.run.run_id for view in views if view.run.is_finished}
+        return [view.run.run_id for view in views if not view.run.is_finished]
 
+    @property
     def finished_runs(self) -> int:
         """How many have ended."""
-        return len(self.witness.finished_run_ids())
+        return len(self._finished)
 
     def seen(self, record: Path) -> Seen:
         """All of it."""
@@ -185,10 +191,10 @@ def drive(chaos: Chaos, tests: int, minutes: float) -> list[Mark]:
             number, left, stuck_since = number + 1, left - size, time.monotonic()
             open_runs.append("new")
             wanted = left > 0 or time.monotonic() - began < 60 * minutes
-        time.sleep(3)
+        time.sleep(LOOK_SECONDS)
         open_runs = chaos.open_runs()
         if time.monotonic() - began >= MARK_SECONDS * (len(marks) + 1):
-            marks.append(look(chaos.stack.pid, time.monotonic() - began, chaos.finished_runs()))
+            marks.append(look(chaos.stack.pid, time.monotonic() - began, chaos.finished_runs))
             print(marks[-1].line(), flush=True)
         if time.monotonic() - stuck_since > STUCK_SECONDS:
             print(f"not waited for any longer: {open_runs}")

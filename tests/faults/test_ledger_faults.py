@@ -35,7 +35,7 @@ def many(count: int) -> list[Attempt]:
     return [an_attempt(f"k{number}") for number in range(count)]
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize(
     "kinds", [[AwsFault.THROTTLED], [*EVERYWHERE, AwsFault.CONFLICT]], ids=["throttled", "all"]
 )
@@ -51,10 +51,10 @@ def test_with_half_of_all_calls_failing_no_write_is_lost(
         runs.close_attempts([closed(attempt)])
 
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(record, many(60)))
-    assert sum(faults.injected.values()) > 60
+        list(pool.map(record, many(40)))
+    assert sum(faults.injected.values()) > 40
     kept = list(ledger(AwsFaults()).attempts("r"))
-    assert len(kept) == 60
+    assert len(kept) == 40
     assert all(attempt.outcome is Outcome.PASSED for attempt in kept)
     assert all(0 <= seconds <= 20 for seconds in pauses)
 

@@ -97,11 +97,11 @@ def test_rows_of_long_winded_tests_are_recorded_together() -> None:
     client = faulty_client("dynamodb", AwsFaults())
     client.meta.events.register("before-send.dynamodb.TransactWriteItems", noted)
     runs = DynamoRuns(client, "runs")
-    attempts = [long_winded(number) for number in range(150)]
+    attempts = [long_winded(number) for number in range(70)]
     runs.open_attempts([an_attempt(attempt.key) for attempt in attempts])
     runs.close_attempts(attempts)
     kept = list(runs.attempts("r"))
-    assert len(kept) == 150
+    assert len(kept) == 70
     assert {attempt.outcome for attempt in kept} == {Outcome.FAILED}
     assert max(sent) < 4 * 1024 * 1024
     assert max(len(a.model_dump_json().encode()) for a in kept) < ROW_BYTES
