@@ -72,12 +72,12 @@ def drive(around: FailingCall) -> Service:
             bodies.append(service.queue.fresh[0])
             deliver(service, bodies[-1], ports)
         service.workflow.waiting.clear()
-        for body in bodies:
-            deliver(service, body, ports)
+        for sent in bodies:
+            deliver(service, sent, ports)
         answer = ports.settle()("r", answer.round)
     service.notices.append(ports.reduce()("r").message)
-    for body in bodies:
-        deliver(service, body, ports)
+    for sent in bodies:
+        deliver(service, sent, ports)
     return service
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import boto3
-from aws_faults import AwsFault, AwsFaults  # type: ignore[import-not-found]  # beside this file
+from aws_faults import EVERYWHERE, AwsFault, AwsFaults  # type: ignore[import-not-found]  # beside this file
 from botocore.httpsession import URLLib3Session
 
 SETTINGS = json.loads((Path(__file__).parent / "chaos.json").read_text())
@@ -37,7 +37,10 @@ def put_in() -> AwsFaults:
     # Processes come and go in another order each time; a seed for each by its place in time
     # would not be more than this.
     faults = AwsFaults(
-        seed=hash((SETTINGS["seed"], os.getpid())), rate=SETTINGS["rate"], record=record
+        seed=hash((SETTINGS["seed"], os.getpid())),
+        rate=SETTINGS["rate"],
+        kinds=[*EVERYWHERE, AwsFault.CONFLICT],
+        record=record,
     )
 
     def send(request: Any) -> Any:
@@ -86,6 +89,3 @@ def lambda_handler(event: dict[str, Any], context: Any) -> Any:
     if SETTINGS["function"] == "launcher":
         twice(event, _faults)
     return _real(event, context)
-
-
-assert AwsFault  # for readers of the record: `fault` is one of these, CRASH or DUPLICATE
