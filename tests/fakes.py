@@ -27,8 +27,9 @@ from glovebox.domain.errors import (
     SourceError,
     StoreConflict,
 )
+from glovebox.domain.ownership import ImageUse, SandboxOwner
 from glovebox.domain.run import Run
-from glovebox.ports import Claim, CommandAnswer, SandboxRequest
+from glovebox.ports import Claim, CommandAnswer, DeadLetter, SandboxFacts, SandboxRequest
 
 _PATH = f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin"
 """With this interpreter's pytest in it."""
@@ -73,9 +74,11 @@ class RealClock:
 class FolderSandbox:
     """A folder in place of a sandbox: commands really run, and nothing is isolated."""
 
-    def __init__(self, sandbox_id: str, folder: Path) -> None:
+    def __init__(self, sandbox_id: str, folder: Path, image: str) -> None:
         self._sandbox_id = sandbox_id
         self.folder = folder
+        self.image = image
+        self.created_at = time.time()
         self.dead = False
         self.uploads = 0
         self.commands = 0
@@ -189,7 +192,7 @@ class FolderSandboxes:
         folder.mkdir(parents=True)
         if image is not None:
             subprocess.run(["tar", "-xi"], input=image, cwd=folder, check=True)
-        self.live[sandbox_id] = FolderSandbox(sandbox_id, folder)
+        self.live[sandbox_id] = FolderSandbox(sandbox_id, folder, request.image)
         return self.live[sandbox_id]
 
     def attach(self, sandbox_id: str) -> FolderSandbox:
@@ -197,6 +200,13 @@ class FolderSandboxes:
             message = "gone"
             raise SandboxLost(message, sandbox_id=sandbox_id)
         return self.live[sandbox_id]
+
+    def list(self) -> Iterator[SandboxFacts]:
+        if self.gone:
+            message = "connection refused"
+            raise SandboxUnavailable(message)
+        for sandbox in tuple(self.live.values()):
+            yield SandboxFacts(sandbox.sandbox_id, sandbox.created_at, sandbox.image)
 
     def kill(self, sandbox_id: str) -> None:
         self.killed.append(sandbox_id)
@@ -223,6 +233,9 @@ class MemoryRuns:
         self._attempts: dict[tuple[str, str, int], Attempt] = {}
         self._batches: dict[tuple[str, str], _Held] = {}
         self._names: dict[str, tuple[str, str | None, str | None, float]] = {}
+        self._planners_sandboxes: dict[str, SandboxOwner] = {}
+        self._untold: dict[str, float] = {}
+        self._uses: dict[tuple[str, str], ImageUse] = {}
 
     def create_run(self, run: Run) -> None:
         with self._lock:
@@ -326,6 +339,74 @@ class MemoryRuns:
     ) -> Sequence[Attempt]:
         changed = [a for a in self.attempts(run_id) if a.changed_at >= changed_at]
         return sorted(changed, key=lambda a: a.changed_at)[:limit]
+
+    def note_sandbox(self, run_id: str, sandbox_id: str, until: float) -> None:
+        self._planners_sandboxes[sandbox_id] = SandboxOwner(run_id, until=until)
+
+    def owner_of(self, sandbox_id: str) -> SandboxOwner | None:
+        for attempt in tuple(self._attempts.values()):
+            if attempt.sandbox_id == sandbox_id:
+                ended_at = attempt.changed_at if attempt.outcome else None
+                return SandboxOwner(attempt.run_id, ended_at=ended_at)
+        return self._planners_sandboxes.get(sandbox_id)
+
+    def note_image(self, use: ImageUse) -> None:
+        self._uses[use.name, use.run_id] = use
+
+    def image_uses_before(self, moment: float) -> Iterator[ImageUse]:
+        oldest_first = sorted(self._uses.values(), key=lambda use: use.at)
+        return iter([use for use in oldest_first if use.at < moment])
+
+    def uses_of_image(self, name: str) -> Sequence[ImageUse]:
+        return [use for use in self._uses.values() if use.name == name]
+
+    def forget_image(self, use: ImageUse) -> None:
+        self._uses.pop((use.name, use.run_id), None)
+
+    def note_untold(self, run_id: str, at: float) -> None:
+        self._untold[run_id] = at
+
+    def untold(self) -> Iterator[str]:
+        return iter(sorted(self._untold, key=lambda run_id: self._untold[run_id]))
+
+    def note_told(self, run_id: str) -> None:
+        self._untold.pop(run_id, None)
+
+
+class MemoryDeadLetters:
+    """A queue that shows a letter until it is removed, and once in each round of receiving."""
+
+    def __init__(self) -> None:
+        self.letters: dict[str, DeadLetter] = {}
+        self._hidden: set[str] = set()
+        self._numbers = itertools.count(1)
+
+    def put(self, body: str) -> str:
+        message_id = f"m-{next(self._numbers)}"
+        self.letters[message_id] = DeadLetter(message_id, body, f"receipt of {message_id}")
+        return message_id
+
+    def come_back(self) -> None:
+        """The time is over for which received letters are hidden."""
+        self._hidden.clear()
+
+    def receive(self) -> Sequence[DeadLetter]:
+        shown = [letter for id_, letter in self.letters.items() if id_ not in self._hidden][:10]
+        self._hidden.update(letter.message_id for letter in shown)
+        return shown
+
+    def remove(self, letter: DeadLetter) -> None:
+        self.letters.pop(letter.message_id, None)
+
+
+class MemoryNotices:
+    """Remembers what was published."""
+
+    def __init__(self) -> None:
+        self.published: list[tuple[str, dict[str, str]]] = []
+
+    def publish(self, message: str, attributes: Mapping[str, str]) -> None:
+        self.published.append((message, dict(attributes)))
 
 
 class MemoryLaunchQueue:

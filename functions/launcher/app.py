@@ -11,6 +11,7 @@ from glovebox.adapters.dynamodb_runs import DynamoRuns
 from glovebox.adapters.hopx_sandboxes import HopxSandboxes
 from glovebox.adapters.s3_artifacts import S3Artifacts
 from glovebox.adapters.sqs_launch_queue import SqsLaunchQueue
+from glovebox.adapters.sqs_redelivery import SqsRedelivery
 from glovebox.adapters.stepfunctions_workflow import StepFunctionsWorkflow
 from glovebox.adapters.system import SystemClock, new_token
 from glovebox.settings import Settings
@@ -61,7 +62,15 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
             # the dead-letter queue ends the repeats.
             logger.exception(LogEvent.MESSAGE_FAILED, message_id=record["messageId"])
             failures.append({"itemIdentifier": record["messageId"]})
+            deliver_soon(record)
     return {"batchItemFailures": failures}
+
+
+def deliver_soon(record: dict[str, Any]) -> None:
+    """Have a message that failed delivered again in seconds, or moved to the dead letters."""
+    receives = int(record["attributes"]["ApproximateReceiveCount"])
+    queue_url = LauncherSettings.from_env(os.environ).launch_queue_url
+    SqsRedelivery(aws.sqs(), queue_url).soon(record["receiptHandle"], receives)
 
 
 def drive(body: str, context: LambdaContext) -> None:

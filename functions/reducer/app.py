@@ -47,14 +47,7 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
     logger.append_keys(run_id=event["run_id"])
     told = wired()(event["run_id"], broken=_reason(event.get("error")))
     logger.info(LogEvent.RUN_REDUCED, conclusion=told.conclusion)
-    return {
-        "message": told.message,
-        "attributes": {
-            "name": told.name,
-            "conclusion": told.conclusion,
-            "changed": "true" if told.changed else "false",
-        },
-    }
+    return {"message": told.message, "attributes": told.attributes}
 
 
 def _reason(error: dict[str, Any] | None) -> str | None:

@@ -11,6 +11,7 @@ from glovebox.adapters.dynamodb_runs import DynamoRuns
 from glovebox.domain.attempt import Attempt, AttemptState
 from glovebox.domain.errors import NotFound, StoreConflict
 from glovebox.domain.outcome import Conclusion, Outcome, RunState, StopReason
+from glovebox.domain.ownership import ImageUse, SandboxOwner
 from glovebox.domain.run import Run
 from glovebox.ports import Claim, Runs
 from moto import mock_aws
@@ -25,7 +26,7 @@ def dynamo() -> DynamoRuns:
         BillingMode="PAY_PER_REQUEST",
         AttributeDefinitions=[
             {"AttributeName": name, "AttributeType": "S"}
-            for name in ("pk", "sk", "changed_at", "state_pk", "created_at")
+            for name in ("pk", "sk", "changed_at", "state_pk", "created_at", "sandbox_id")
         ],
         KeySchema=[
             {"AttributeName": "pk", "KeyType": "HASH"},
@@ -49,7 +50,12 @@ def dynamo() -> DynamoRuns:
                     {"AttributeName": "created_at", "KeyType": "RANGE"},
                 ],
                 "Projection": {"ProjectionType": "ALL"},
-            }
+            },
+            {
+                "IndexName": "BySandbox",
+                "KeySchema": [{"AttributeName": "sandbox_id", "KeyType": "HASH"}],
+                "Projection": {"ProjectionType": "KEYS_ONLY"},
+            },
         ],
     )
     return DynamoRuns(client, "runs")
@@ -267,3 +273,62 @@ def test_the_conclusion_before_this_run_is_the_last_runs(runs: Runs) -> None:
     assert runs.previous_conclusion(second) == "passed"
     runs.note_conclusion(first)
     assert runs.previous_conclusion(a_run("r3")) == "failed"
+
+
+def test_a_batch_that_was_let_go_can_be_taken_by_whoever_comes_next(runs: Runs) -> None:
+    runs.claim_batch("r", "1", "a", 60)
+    runs.release_batch("r", "1", "b")
+    assert runs.claim_batch("r", "1", "b", 60) is Claim.HELD
+    runs.release_batch("r", "1", "a")
+    assert runs.claim_batch("r", "1", "b", 60) is Claim.OURS
+
+
+def test_a_sandbox_leads_to_the_run_whose_attempts_it_serves_and_says_when_they_ended(
+    runs: Runs,
+) -> None:
+    group = [an_attempt(f"k{n}").model_copy(update={"sandbox_id": "sb-1"}) for n in range(3)]
+    runs.open_attempts(group)
+    runs.open_attempts([an_attempt("k9").model_copy(update={"sandbox_id": None})])
+    assert runs.owner_of("sb-1") == SandboxOwner("r")
+    runs.close_attempts([closed(a).model_copy(update={"changed_at": 7.0}) for a in group])
+    assert runs.owner_of("sb-1") == SandboxOwner("r", ended_at=7.0)
+
+
+def test_a_sandbox_that_serves_no_attempt_has_its_time(runs: Runs) -> None:
+    runs.note_sandbox("r", "sb-2", 90.0)
+    assert runs.owner_of("sb-2") == SandboxOwner("r", until=90.0)
+    runs.note_sandbox("r", "sb-2", 60.5)
+    assert runs.owner_of("sb-2") == SandboxOwner("r", until=60.5)
+    assert list(runs.attempts("r")) == []
+
+
+def test_nobody_here_owns_a_foreign_sandbox(runs: Runs) -> None:
+    runs.open_attempts([an_attempt()])
+    assert runs.owner_of("foreign") is None
+
+
+def test_a_run_stays_untold_until_its_subscribers_were_told(runs: Runs) -> None:
+    runs.create_run(a_run())
+    for run_id, at in (("r", 20.0), ("q", 10.0)):
+        runs.note_untold(run_id, at)
+    assert list(runs.untold()) == ["q", "r"]
+    for _ in range(2):
+        runs.note_told("q")
+    assert list(runs.untold()) == ["r"]
+    assert [run.run_id for run in runs.open_runs()] == ["r"]
+    assert [run.run_id for run in runs.list_runs(limit=5, cursor=None)[0]] == ["r"]
+
+
+def test_an_image_has_its_uses_until_each_is_forgotten(runs: Runs) -> None:
+    uses = [ImageUse("i1", "r1", 10.0), ImageUse("i2", "r1", 5.0), ImageUse("i1", "r2", 20.5)]
+    for use in uses:
+        runs.note_image(use)
+    assert list(runs.image_uses_before(20.0)) == [uses[1], uses[0]]
+    assert sorted(runs.uses_of_image("i1"), key=lambda use: use.at) == [uses[0], uses[2]]
+    for _ in range(2):
+        runs.forget_image(uses[0])
+    assert list(runs.uses_of_image("i1")) == [uses[2]]
+    again = ImageUse("i1", "r2", 90.0)
+    runs.note_image(again)
+    assert list(runs.uses_of_image("i1")) == [again]
+    assert list(runs.uses_of_image("nothing")) == []

@@ -7,6 +7,7 @@ import io
 import os
 import tarfile
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,7 +15,8 @@ from pathlib import Path
 
 import pytest
 from glovebox.adapters.hopx_images import HopxImages
-from glovebox.adapters.hopx_sandboxes import HopxSandboxes
+from glovebox.adapters.hopx_listing import list_sandboxes
+from glovebox.adapters.hopx_sandboxes import HopxPages, HopxSandboxes
 from glovebox.adapters.system import SystemClock
 from glovebox.domain.errors import SandboxError, SandboxLost, SandboxRefused, SandboxUnavailable
 from glovebox.domain.keys import image_name
@@ -127,6 +129,34 @@ def test_killing_again_is_no_error_and_what_is_killed_is_lost(sandboxes: Sandbox
         made.run("true", env={}, timeout_seconds=5)
     with pytest.raises(SandboxLost):
         sandboxes.attach(made.sandbox_id)
+
+
+def test_every_live_sandbox_is_listed_once_with_its_image_and_age(sandboxes: Sandboxes) -> None:
+    made = [sandboxes.create(REQUEST) for _ in range(3)]
+    try:
+        listed = {facts.sandbox_id: facts for facts in sandboxes.list()}
+        for sandbox in made:
+            facts = listed[sandbox.sandbox_id]
+            assert facts.image == REQUEST.image
+            assert facts.created_at is not None
+            assert abs(facts.created_at - time.time()) < 60
+    finally:
+        for sandbox in made:
+            sandboxes.kill(sandbox.sandbox_id)
+    assert not {s.sandbox_id for s in made} & {f.sandbox_id for f in sandboxes.list()}
+
+
+def test_a_list_of_many_pages_has_every_sandbox_once(server_url: str) -> None:
+    sandboxes = HopxSandboxes(server_url, "key")
+    made = {sandboxes.create(REQUEST).sandbox_id for _ in range(5)}
+    try:
+        pages = HopxPages(sandboxes._control)
+        listed = [facts.sandbox_id for facts in list_sandboxes(pages, page_size=2)]
+        assert len(listed) == len(set(listed))
+        assert made <= set(listed)
+    finally:
+        for sandbox_id in made:
+            sandboxes.kill(sandbox_id)
 
 
 def test_killing_ends_a_command_that_is_under_way(sandboxes: Sandboxes) -> None:

@@ -22,6 +22,7 @@ from tests.stack.definitions import (
 # (resource, statement) -> why IAM cannot say it more narrowly.
 WIDE_STATEMENTS = {
     ("LauncherFunctionRole", "AnswerTokens"): "a task token is not an IAM resource",
+    ("SweeperFunctionRole", "AnswerTokens"): "a task token is not an IAM resource",
     ("RunStateMachineRole", "LogDelivery"): "log delivery actions take no resource",
 }
 # AWS's own policies that SAM attaches: writing logs, polling a queue.
@@ -91,13 +92,13 @@ def test_only_functions_with_sandboxes_may_read_the_key() -> None:
     assert readers == {"PlannerFunctionRole", "LauncherFunctionRole", "SweeperFunctionRole"}
 
 
-def test_only_the_launcher_may_answer_task_tokens() -> None:
+def test_only_launchers_and_who_buries_their_messages_may_answer_task_tokens() -> None:
     answering = {
         name
         for name, statement in _allowed()
         if any(action.startswith("states:SendTask") for action in as_list(statement["Action"]))
     }
-    assert answering == {"LauncherFunctionRole"}
+    assert answering == {"LauncherFunctionRole", "SweeperFunctionRole"}
 
 
 def test_no_file_of_the_stack_holds_anything_like_a_key() -> None:

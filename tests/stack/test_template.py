@@ -209,14 +209,19 @@ def test_manifests_reach_intake_through_eventbridge() -> None:
 
 def test_the_table_has_the_indexes_that_the_ledger_queries() -> None:
     table = resources("AWS::DynamoDB::Table")["RunsTable"]
-    [by_change] = table["LocalSecondaryIndexes"]
-    [by_state] = table["GlobalSecondaryIndexes"]
-    keys = {
-        index["IndexName"]: [key["AttributeName"] for key in index["KeySchema"]]
-        for index in (by_change, by_state)
+    indexes = [*table["LocalSecondaryIndexes"], *table["GlobalSecondaryIndexes"]]
+    found = {
+        index["IndexName"]: (
+            [key["AttributeName"] for key in index["KeySchema"]],
+            index["Projection"]["ProjectionType"],
+        )
+        for index in indexes
     }
-    assert keys == {"ByChange": ["pk", "changed_at"], "ByState": ["state_pk", "created_at"]}
-    assert by_change["Projection"] == by_state["Projection"] == {"ProjectionType": "ALL"}
+    assert found == {
+        "ByChange": (["pk", "changed_at"], "ALL"),
+        "ByState": (["state_pk", "created_at"], "ALL"),
+        "BySandbox": (["sandbox_id"], "KEYS_ONLY"),
+    }
     assert [key["AttributeName"] for key in table["KeySchema"]] == ["pk", "sk"]
     assert table["BillingMode"] == "PAY_PER_REQUEST"
     assert table["TimeToLiveSpecification"] == {"AttributeName": "expires_at", "Enabled": True}

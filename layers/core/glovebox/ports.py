@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 from glovebox.domain.attempt import Attempt
+from glovebox.domain.ownership import ImageUse, SandboxOwner
 from glovebox.domain.run import Run
 
 
@@ -29,6 +30,16 @@ class CommandAnswer:
     """None where the provider did not say: never to be read as 0."""
     stdout: str
     stderr: str
+
+
+@dataclass(frozen=True)
+class SandboxFacts:
+    """A sandbox as the provider lists it: ours, or anybody's who shares the account."""
+
+    sandbox_id: str
+    created_at: float | None
+    """Seconds since the epoch; None where the provider does not say."""
+    image: str | None
 
 
 class Sandbox(Protocol):
@@ -62,6 +73,12 @@ class Sandboxes(Protocol):
 
     def kill(self, sandbox_id: str) -> None:
         """End a sandbox; one that is gone already is no error. Raises SandboxUnavailable."""
+
+    def list(self) -> Iterator[SandboxFacts]:
+        """Every sandbox of the account once, ours and others', as many pages as there are.
+
+        Raises SandboxUnavailable or SandboxRefused, also halfway.
+        """
 
 
 class Images(Protocol):
@@ -151,6 +168,33 @@ class Runs(Protocol):
     ) -> Sequence[Attempt]:
         """Attempts written at or after a time (epoch seconds), oldest change first."""
 
+    def note_sandbox(self, run_id: str, sandbox_id: str, until: float) -> None:
+        """Remember a sandbox that serves no attempt, and when it must be over (epoch seconds)."""
+
+    def owner_of(self, sandbox_id: str) -> SandboxOwner | None:
+        """Whose a sandbox is; None where this ledger does not know it, or not yet."""
+
+    def note_image(self, use: ImageUse) -> None:
+        """Remember that a run uses an image of ours."""
+
+    def image_uses_before(self, moment: float) -> Iterator[ImageUse]:
+        """The uses noted before a moment (epoch seconds), oldest first."""
+
+    def uses_of_image(self, name: str) -> Sequence[ImageUse]:
+        """All uses of an image."""
+
+    def forget_image(self, use: ImageUse) -> None:
+        """The run needs the image no more. Said again, it is no error."""
+
+    def note_untold(self, run_id: str, at: float) -> None:
+        """Remember, at a time (epoch seconds), that a run's subscribers must be told of its end."""
+
+    def untold(self) -> Iterator[str]:
+        """The runs whose subscribers are still to be told, longest first."""
+
+    def note_told(self, run_id: str) -> None:
+        """The run's subscribers were told. Told again, it is no error."""
+
 
 class Artifacts(Protocol):
     """The data bucket."""
@@ -199,6 +243,33 @@ class LaunchQueue(Protocol):
 
     def send(self, body: str, *, delay_seconds: int) -> None:
         """Put a message into the queue; nobody receives it before the delay is over."""
+
+
+@dataclass(frozen=True)
+class DeadLetter:
+    """A launch message that failed too often. Its body is anything at all."""
+
+    message_id: str
+    body: str
+    receipt: str
+    """What the queue wants to see when it is removed."""
+
+
+class DeadLetters(Protocol):
+    """The queue where launch messages end that could not be handled."""
+
+    def receive(self) -> Sequence[DeadLetter]:
+        """A few letters; none where there is none now. One that is not removed comes back."""
+
+    def remove(self, letter: DeadLetter) -> None:
+        """Take a letter out for good."""
+
+
+class Notices(Protocol):
+    """Those who want to hear of finished runs."""
+
+    def publish(self, message: str, attributes: Mapping[str, str]) -> None:
+        """Tell them. `attributes` are what they filter by."""
 
 
 class Clock(Protocol):

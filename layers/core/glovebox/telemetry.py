@@ -19,6 +19,10 @@ class LogEvent(StrEnum):
     BATCH_HANDED_ON = "batch handed on"
     RUN_REDUCED = "run reduced"
     RUNS_SWEPT = "runs swept"
+    SANDBOXES_SWEPT = "sandboxes swept"
+    IMAGES_SWEPT = "images swept"
+    DEAD_LETTER_TAKEN = "dead letter taken"
+    SWEEP_FAILED = "sweep failed"
     MESSAGE_FAILED = "message failed"
     REQUEST_REFUSED = "request refused"
 

@@ -21,10 +21,10 @@ def copy_stack(folder: Path, **settings: Any) -> Path:
     """The template, with what it names beside it; returns the copy. Settings: see `in_function`."""
     shutil.copy(ROOT / "template.yaml", folder)
     shutil.copytree(ROOT / "statemachine", folder / "statemachine")
-    shutil.copytree(
-        ROOT / "functions", folder / "functions", ignore=shutil.ignore_patterns("__pycache__")
-    )
-    (folder / "layers").symlink_to(ROOT / "layers")
+    for name in ("functions", "layers"):
+        # A copy: whoever changes the code meanwhile does not change the run.
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / name, folder / name, ignore=ignored)
     for function in (folder / "functions").iterdir():
         if not (function / CHANGED).is_file():
             continue

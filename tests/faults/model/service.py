@@ -58,6 +58,16 @@ class Queue:
         self.fresh.append(body)
 
 
+class Topic:
+    """What subscribers are told."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def publish(self, message: str, attributes: dict[str, str]) -> None:
+        self.told.append(message)
+
+
 @dataclass
 class Execution:
     """The state machine of one run. AWS keeps it going; only what it invokes can fail."""
@@ -82,7 +92,8 @@ class Service:
         self.workflow = Workflow()
         self.queue = Queue()
         self.token = token_maker()
-        self.notices: list[str] = []
+        self.topic = Topic()
+        self.notices = self.topic.told
         self.executions: dict[str, Execution] = {}
         self.processes: list[Process] = []
 
@@ -131,7 +142,7 @@ class Service:
 
     def sweep(self) -> Process:
         """A sweeper."""
-        return self._start("sweeper", lambda ports: ports.sweep()())
+        return self._start("sweeper", lambda ports: ports.sweep()(lambda: LAMBDA_SECONDS))
 
     # -- the state machine
 
@@ -212,6 +223,7 @@ class Ports:
         self._sandboxes = interposed("sandboxes", service.sandboxes, around)
         self._workflow = interposed("workflow", service.workflow, around)
         self._queue = interposed("queue", service.queue, around)
+        self._notices = interposed("notices", service.topic, around)
 
     def launch(self) -> LaunchBatch:
         return LaunchBatch(
@@ -245,7 +257,7 @@ class Ports:
         )
 
     def reduce(self) -> ReduceRun:
-        return ReduceRun(self._runs, self._artifacts, self._clock, self._sandboxes)
+        return ReduceRun(self._runs, self._artifacts, self._clock)
 
     def sweep(self) -> SweepRuns:
-        return SweepRuns(self._runs, self._workflow, self._clock, self.reduce())
+        return SweepRuns(self._runs, self._workflow, self._clock, self.reduce(), self._notices)

@@ -49,7 +49,7 @@ class Spine:
         baking = (self.sandboxes, quick_images)
         self.plan = PlanRun(self.sandboxes, *shared, self.token, 4, *baking)
         self.settle = SettleRound(self.sandboxes, *shared, *baking)
-        self.reduce = ReduceRun(*shared, self.sandboxes)
+        self.reduce = ReduceRun(*shared)
 
     def launcher(self) -> LaunchBatch:
         return LaunchBatch(

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_secretsmanager import SecretsManagerClient
+    from mypy_boto3_sns import SNSClient
     from mypy_boto3_sqs import SQSClient
     from mypy_boto3_stepfunctions import SFNClient
 
@@ -48,6 +49,12 @@ def stepfunctions() -> SFNClient:
 def sqs() -> SQSClient:
     """The process's SQS client."""
     return boto3.client("sqs", config=_CONFIG)
+
+
+@cache
+def sns() -> SNSClient:
+    """The process's SNS client."""
+    return boto3.client("sns", config=_CONFIG)
 
 
 @cache

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
+from urllib.parse import urlencode
 from weakref import WeakSet
 
 from glovebox.adapters.hopx_address import Address, agent_url_of, sandbox_id_of, token_of
 from glovebox.adapters.hopx_agent import HopxSandbox
 from glovebox.adapters.hopx_control import Control, refused_or_unavailable, sandbox_path
+from glovebox.adapters.hopx_listing import list_sandboxes
 from glovebox.adapters.hopx_patience import Patience
 from glovebox.adapters.hopx_trouble import Trouble
 from glovebox.adapters.system import SystemClock
 from glovebox.domain.errors import SandboxLost, SandboxUnavailable
-from glovebox.ports import Clock, SandboxRequest
+from glovebox.ports import Clock, SandboxFacts, SandboxRequest
 
 CREATE = Patience(tries=3, try_seconds=60, seconds=60)
 """A burst of a hundred creations was measured at 16 s each at the 99th percentile."""
@@ -109,6 +111,10 @@ class HopxSandboxes:
         for made in mine:
             made.retire()
 
+    def list(self) -> Iterator[SandboxFacts]:
+        """Every sandbox of the account. Raises SandboxUnavailable or SandboxRefused."""
+        return list_sandboxes(HopxPages(self._control))
+
     def close(self) -> None:
         """Close all connections; sandboxes live on."""
         with self._lock:
@@ -134,6 +140,20 @@ class HopxSandboxes:
             self.kill(sandbox_id)
         except SandboxUnavailable:
             error.possibly_created = True
+
+
+class HopxPages:
+    """The control plane, as far as a list needs it."""
+
+    def __init__(self, control: Control) -> None:
+        self._control = control
+
+    def get(self, path: str, *, params: Mapping[str, str]) -> dict[str, Any]:
+        """What a request answered. Raises SandboxUnavailable or SandboxRefused."""
+        try:
+            return self._control.request("GET", f"{path}?{urlencode(params)}")
+        except Trouble as trouble:
+            raise refused_or_unavailable(trouble) from trouble
 
 
 def _known(answer: Mapping[str, Any]) -> dict[str, Any]:

@@ -28,6 +28,9 @@ class Fault(StrEnum):
     """The provider refuses for good: wrong key, exhausted quota, unknown image."""
     EVIDENCE = "bad_evidence"
     """The process ended, and left no proof that counts: no result, wrong nonce, contradiction."""
+    UNDELIVERED = "undelivered"
+    """The launch message that asked for it failed every time, and no attempt was begun. Final:
+    what fails five times in a row, each time in another process, fails in the next round too."""
     COLLECTION = "collection"
     """The framework could not even load the test."""
 

@@ -51,7 +51,8 @@ MAX_WAITS = 15
 class LaunchMessage(BaseModel):
     """The body of a launch message: the state machine writes the first turn's."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    # A body that cannot be read may hold a token, which belongs into no log.
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
     schema_version: int = 1
     run_id: str

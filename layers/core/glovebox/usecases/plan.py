@@ -9,6 +9,7 @@ from glovebox.domain import keys
 from glovebox.domain.errors import DiscoveryError, SandboxError
 from glovebox.domain.manifest import Bake, Image, Manifest, Suite
 from glovebox.domain.outcome import RunState
+from glovebox.domain.ownership import ImageUse
 from glovebox.domain.plan import Plan, PlannedTest, Round, RoundAnswer, group_tests
 from glovebox.domain.run import Run
 from glovebox.frameworks.contract import Command, Discovery
@@ -74,7 +75,7 @@ class PlanRun:
             tests=tests,
             contexts={name: dict(found.context) for name, found in discoveries.items()},
             bundle_key=keys.bundle_key(run_id),
-            baked=self._bake(manifest.image, bundle, len(groups)),
+            baked=self._bake(run_id, manifest.image, bundle, len(groups)),
             parallelism=min(manifest.parallelism, self.max_parallelism),
         )
         write_plan(self.artifacts, plan)
@@ -85,13 +86,15 @@ class PlanRun:
         )
         return answer
 
-    def _bake(self, image: Image, bundle: bytes, sandboxes: int) -> str | None:
+    def _bake(self, run_id: str, image: Image, bundle: bytes, sandboxes: int) -> str | None:
         """The image that spares every sandbox the bundle; None where there is to be none, or
         where the provider does not make it: a saving only."""
         pays = self.quick_images and sandboxes >= BAKE_FROM_SANDBOXES
         if image.bake is Bake.NEVER or (image.bake is Bake.AUTO and not pays):
             return None
         name = keys.image_name(image.base, bundle)
+        # Known before it is made, so that the sweeper finds it whatever becomes of this run.
+        self.runs.note_image(ImageUse(name, run_id, self.clock.now()))
         try:
             self.images.bake(name, image.base, bundle)
         except SandboxError:

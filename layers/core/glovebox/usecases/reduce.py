@@ -7,19 +7,18 @@ after a crash, goes on from that one, so that no two accounts of a run ever exis
 from __future__ import annotations
 
 import json
-from contextlib import suppress
 from dataclasses import dataclass
 
 from glovebox.domain import keys
 from glovebox.domain.attempt import Attempt, AttemptState, Fault
-from glovebox.domain.errors import NotFound, SandboxError, StoreConflict
+from glovebox.domain.errors import NotFound, StoreConflict
 from glovebox.domain.junit import to_junit
 from glovebox.domain.moment import to_epoch_seconds
 from glovebox.domain.outcome import Outcome, RunState, StopReason
 from glovebox.domain.plan import Plan, PlannedTest
 from glovebox.domain.report import Report, make_report
 from glovebox.domain.run import Run
-from glovebox.ports import Artifacts, Clock, Runs, Sandboxes
+from glovebox.ports import Artifacts, Clock, Runs
 from glovebox.usecases.rounds import DOCUMENT_LIMIT_BYTES, JSON_TYPE, read_plan
 
 REPORT_JSON = "report.json"
@@ -38,6 +37,15 @@ class Notification:
     changed: bool
     """Whether the run of that name before this one ended otherwise."""
 
+    @property
+    def attributes(self) -> dict[str, str]:
+        """What subscribers filter by."""
+        return {
+            "name": self.name,
+            "conclusion": self.conclusion,
+            "changed": "true" if self.changed else "false",
+        }
+
 
 @dataclass
 class ReduceRun:
@@ -46,8 +54,6 @@ class ReduceRun:
     runs: Runs
     artifacts: Artifacts
     clock: Clock
-    sandboxes: Sandboxes | None = None
-    """Where there, sandboxes of attempts that never ended are killed."""
 
     def __call__(self, run_id: str, broken: str | None = None) -> Notification:
         """Reduce the run. `broken` says why it could not go on, if it could not."""
@@ -113,9 +119,6 @@ class ReduceRun:
         """
         if attempt.state is not AttemptState.RUNNING:
             return attempt
-        if attempt.sandbox_id and self.sandboxes:
-            with suppress(SandboxError):  # its TTL ends it
-                self.sandboxes.kill(attempt.sandbox_id)
         ended = _closed(attempt, run.stop_reason, self.clock.now())
         try:
             self.runs.close_attempts([ended])
@@ -179,4 +182,12 @@ def _closed(attempt: Attempt, stop_reason: StopReason | None, now: float) -> Att
     }
     stopped = {"outcome": Outcome.CANCELLED, "message": "the run was stopped"}
     told = lost if stop_reason is None else stopped
-    return attempt.model_copy(update={"state": AttemptState.FINISHED, "changed_at": now, **told})
+    return attempt.model_copy(
+        update={
+            "state": AttemptState.FINISHED,
+            "changed_at": now,
+            "ends_at": None,
+            "nonce": None,
+            **told,
+        }
+    )

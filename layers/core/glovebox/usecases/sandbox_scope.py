@@ -16,7 +16,7 @@ def fresh_sandbox(
     sandboxes: Sandboxes, request: SandboxRequest, runs: Runs, clock: Clock, run: Run
 ) -> Iterator[Sandbox]:
     """Create a sandbox and kill it at the end, whatever happened. A kill that fails hides
-    nothing: the sandbox's TTL ends it.
+    nothing: the ledger knows the sandbox, so that the sweeper ends it, or its TTL does.
 
     Raises RunStopped where the run was stopped before or during the block.
     """
@@ -31,6 +31,7 @@ def fresh_sandbox(
 
     watch.on_stop = kill
     try:
+        runs.note_sandbox(run.run_id, sandbox.sandbox_id, clock.now() + request.ttl_seconds)
         with watch:
             yield sandbox
     except SandboxError as error:
