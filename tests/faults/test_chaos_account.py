@@ -116,6 +116,15 @@ def test_a_pass_in_the_report_alone_is_a_false_pass() -> None:
     assert "false passes" in non_zero(told)
 
 
+def test_a_time_limit_counts_only_where_the_time_was_over() -> None:
+    rows = TRUE_ROWS[:-1]
+    over = attempt("vanish", 3, Outcome.TIMED_OUT, phases={"run": 20.1})
+    told = figures(seen([*rows, over]))
+    assert (non_zero(told), told.overtaken) == (set(), 1)
+    early = attempt("vanish", 3, Outcome.TIMED_OUT, phases={"run": 3.0})
+    assert non_zero(figures(seen([*rows, early]))) == {"false passes"}
+
+
 def test_a_test_that_the_report_leaves_out_is_lost() -> None:
     made = seen(TRUE_ROWS)
     document = json.loads(made.world.runs[0].reports[0])
