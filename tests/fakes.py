@@ -24,12 +24,23 @@ from glovebox.domain.errors import (
     SandboxLost,
     SandboxRefused,
     SandboxUnavailable,
+    SecretRefused,
+    SecretUnavailable,
     SourceError,
     StoreConflict,
 )
 from glovebox.domain.ownership import ImageUse, SandboxOwner
+from glovebox.domain.pacing import (
+    Demand,
+    PaceLimits,
+    PaceState,
+    Permits,
+    leave,
+    slow_down,
+    take_permits,
+)
 from glovebox.domain.run import Run
-from glovebox.ports import Claim, CommandAnswer, DeadLetter, SandboxFacts, SandboxRequest
+from glovebox.ports import Claim, Clock, CommandAnswer, DeadLetter, SandboxFacts, SandboxRequest
 
 _PATH = f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin"
 """With this interpreter's pytest in it."""
@@ -56,6 +67,15 @@ class FakeClock:
     def advance(self, seconds: float) -> None:
         self.time += seconds
         self._monotonic += seconds
+
+
+class CrowdClock(FakeClock):
+    """One on which many threads can wait at once: waiting takes a moment of real time as well,
+    so that nobody runs ahead of the others."""
+
+    def sleep(self, seconds: float) -> None:
+        time.sleep(0.001)
+        self.advance(min(seconds, 0.05))
 
 
 class RealClock:
@@ -479,6 +499,62 @@ class MemoryWorkflow:
     def heartbeat(self, token: str) -> bool:
         self.beats.append(token)
         return token not in self.answered
+
+
+class MemorySecrets:
+    """The secrets that manifests may name, in a dictionary."""
+
+    def __init__(self, values: Mapping[str, str] | None = None) -> None:
+        self.values = dict(values or {})
+        self.down = False
+        self.asked: list[str] = []
+
+    def value(self, name: str) -> str:
+        self.asked.append(name)
+        if self.down:
+            raise SecretUnavailable(name, "cannot be read now")
+        value = self.values.get(name)
+        if value is None:
+            raise SecretRefused(name, f"there is none: set GLOVEBOX_SECRET_{name}")
+        if not value or "\0" in value:
+            raise SecretRefused(name, "no text")
+        return value
+
+
+FREE = PaceLimits(per_minute=100_000, sandboxes=1000)
+
+
+class MemoryPace:
+    """The pace of one process. `calls` counts what would be calls to the table."""
+
+    def __init__(self, limits: PaceLimits = FREE, clock: Clock | None = None) -> None:
+        self._lock = threading.Lock()
+        self._limits, self._clock = limits, clock or RealClock()
+        self.state = PaceState()
+        self.calls = 0
+
+    def take(self, demand: Demand) -> Permits:
+        with self._lock:
+            self.calls += 1
+            self.state, permits = take_permits(self.state, self._limits, demand, self._clock.now())
+            return permits
+
+    def slow_down(self, *, asked_at: float, retry_after_seconds: float) -> None:
+        with self._lock:
+            self.calls += 1
+            self.state = slow_down(
+                self.state,
+                self._clock.now(),
+                asked_at=asked_at,
+                retry_after_seconds=retry_after_seconds,
+            )
+
+    def leave(self, owner: str, *, live: int, unused: int, given: Permits | None) -> None:
+        with self._lock:
+            self.calls += 1
+            self.state = leave(
+                self.state, self._clock.now(), owner=owner, live=live, unused=unused, given=given
+            )
 
 
 def token_maker() -> Any:

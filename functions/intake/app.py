@@ -11,8 +11,9 @@ from glovebox.adapters.dynamodb_runs import DynamoRuns
 from glovebox.adapters.s3_artifacts import S3Artifacts
 from glovebox.adapters.stepfunctions_workflow import StepFunctionsWorkflow
 from glovebox.adapters.system import SystemClock
-from glovebox.domain.errors import ManifestError, NotFound
+from glovebox.domain.errors import ManifestError, NotFound, SourceError
 from glovebox.domain.keys import run_id_for_object
+from glovebox.domain.problem import Problem
 from glovebox.settings import Settings
 from glovebox.telemetry import LogEvent, make_logger
 from glovebox.usecases.accept import AcceptManifest
@@ -54,16 +55,28 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> None:
     accept, manifests = wired()
     bucket, item = event["detail"]["bucket"]["name"], event["detail"]["object"]
     key = item["key"]
-    run_id = run_id_for_object(bucket, key, item.get("version-id") or item.get("etag", ""))
+    version = item.get("version-id")
+    run_id = run_id_for_object(bucket, key, version or item.get("etag", ""))
     try:
-        text = manifests.get(key, limit=MANIFEST_LIMIT_BYTES)
+        # This event's own version: events come late and out of order, and another version may
+        # be the newest by now. It is another run.
+        text = manifests.get(key, limit=MANIFEST_LIMIT_BYTES, version=version)
+    except SourceError as error:
+        # Refused and on record like any other: a repeat would not make it shorter.
+        refuse(accept, ManifestError([Problem(str(error), "", key)]), run_id)
+        return
     except NotFound:
         logger.warning(LogEvent.RUN_REJECTED, run_id=run_id, reason="the object is gone")
         return
     try:
         run = accept(text, file=key, run_id=run_id, door=DOOR)
     except ManifestError as error:
-        accept.reject(error, run_id=run_id, door=DOOR)
-        logger.warning(LogEvent.RUN_REJECTED, run_id=run_id, reason=str(error))
+        refuse(accept, error, run_id)
         return
     logger.info(LogEvent.RUN_ACCEPTED, run_id=run.run_id, name_of_run=run.name)
+
+
+def refuse(accept: AcceptManifest, error: ManifestError, run_id: str) -> None:
+    """Put a refused manifest on record."""
+    accept.reject(error, run_id=run_id, door=DOOR)
+    logger.warning(LogEvent.RUN_REJECTED, run_id=run_id, reason=str(error))

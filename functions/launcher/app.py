@@ -7,13 +7,19 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from glovebox.adapters import aws
+from glovebox.adapters.dynamodb_pace import DynamoPace
 from glovebox.adapters.dynamodb_runs import DynamoRuns
 from glovebox.adapters.hopx_sandboxes import HopxSandboxes
+from glovebox.adapters.provider_circuit import GuardedSandboxes
 from glovebox.adapters.s3_artifacts import S3Artifacts
+from glovebox.adapters.secretsmanager_secrets import SecretsManagerSecrets
 from glovebox.adapters.sqs_launch_queue import SqsLaunchQueue
 from glovebox.adapters.sqs_redelivery import SqsRedelivery
 from glovebox.adapters.stepfunctions_workflow import StepFunctionsWorkflow
 from glovebox.adapters.system import SystemClock, new_token
+from glovebox.domain.errors import NewerRelease
+from glovebox.domain.pacing import PaceLimits
+from glovebox.ports import Sandboxes
 from glovebox.settings import Settings
 from glovebox.telemetry import LogEvent, make_logger
 from glovebox.usecases.launch import LaunchBatch, LaunchMessage
@@ -32,21 +38,41 @@ class LauncherSettings(Settings):
     data_bucket: str = Field(alias="GLOVEBOX_DATA_BUCKET")
     launch_queue_url: str = Field(alias="GLOVEBOX_LAUNCH_QUEUE_URL")
     hopx_base_url: str = Field(alias="HOPX_BASE_URL")
+    secrets_prefix: str = Field(alias="GLOVEBOX_SECRETS_PREFIX")
     hopx_api_key_secret: str = Field(alias="HOPX_API_KEY_SECRET")
+    sandboxes_per_minute: int = Field(alias="GLOVEBOX_SANDBOXES_PER_MINUTE", ge=1)
+    max_sandboxes: int = Field(alias="GLOVEBOX_MAX_SANDBOXES", ge=1)
+    circuit_failures: int = Field(alias="GLOVEBOX_CIRCUIT_FAILURES", ge=0)
+
+
+def provider(settings: LauncherSettings, key: str) -> Sandboxes:
+    """The sandbox provider, behind the circuit breaker unless that is switched off."""
+    sandboxes = HopxSandboxes(settings.hopx_base_url, key)
+    if settings.circuit_failures == 0:
+        return sandboxes
+
+    def changed(before: str, after: str) -> None:
+        logger.warning(LogEvent.CIRCUIT_CHANGED, state=after, state_before=before)
+
+    table, failures = settings.table, settings.circuit_failures
+    return GuardedSandboxes(sandboxes, aws.dynamodb(), table, failures, changed)
 
 
 @cache
 def wired() -> LaunchBatch:
     """The use case."""
     settings = LauncherSettings.from_env(os.environ)
+    limits = PaceLimits(settings.sandboxes_per_minute, settings.max_sandboxes)
     return LaunchBatch(
-        HopxSandboxes(settings.hopx_base_url, aws.secret(settings.hopx_api_key_secret)),
+        provider(settings, aws.secret(settings.hopx_api_key_secret)),
         DynamoRuns(aws.dynamodb(), settings.table),
         S3Artifacts(aws.s3(), settings.data_bucket),
         StepFunctionsWorkflow(aws.stepfunctions()),
         SqsLaunchQueue(aws.sqs(), settings.launch_queue_url),
         SystemClock(),
         new_token,
+        DynamoPace(aws.dynamodb(), settings.table, limits, SystemClock()),
+        SecretsManagerSecrets(aws.secretsmanager(), settings.secrets_prefix, SystemClock()),
     )
 
 
@@ -57,6 +83,11 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
     for record in event["Records"]:
         try:
             drive(record["body"], context)
+        except NewerRelease:
+            # Not soon, or five tries are over before the newer release is there. The next round
+            # does not wait for it: a batch without a heartbeat is begun again.
+            logger.exception(LogEvent.MESSAGE_FAILED, message_id=record["messageId"])
+            failures.append({"itemIdentifier": record["messageId"]})
         except Exception:
             # The boundary to the queue: whatever it was, the message is delivered again, and
             # the dead-letter queue ends the repeats.

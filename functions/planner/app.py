@@ -7,13 +7,18 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from glovebox.adapters import aws
+from glovebox.adapters.dynamodb_pace import DynamoPace
 from glovebox.adapters.dynamodb_runs import DynamoRuns
 from glovebox.adapters.hopx_images import HopxImages
 from glovebox.adapters.hopx_sandboxes import HopxSandboxes
+from glovebox.adapters.provider_circuit import GuardedSandboxes
 from glovebox.adapters.s3_artifacts import S3Artifacts
 from glovebox.adapters.system import SystemClock, new_token
+from glovebox.domain.pacing import PaceLimits
+from glovebox.ports import Sandboxes
 from glovebox.settings import Settings
 from glovebox.telemetry import LogEvent, make_logger
+from glovebox.usecases.pacing import PacedSandboxes
 from glovebox.usecases.plan import PlanRun
 from glovebox.usecases.prepare import PrepareRun
 from glovebox.usecases.settle import SettleRound
@@ -32,20 +37,38 @@ class PlannerSettings(Settings):
     data_bucket: str = Field(alias="GLOVEBOX_DATA_BUCKET")
     hopx_base_url: str = Field(alias="HOPX_BASE_URL")
     hopx_api_key_secret: str = Field(alias="HOPX_API_KEY_SECRET")
+    sandboxes_per_minute: int = Field(alias="GLOVEBOX_SANDBOXES_PER_MINUTE", ge=1)
+    max_sandboxes: int = Field(alias="GLOVEBOX_MAX_SANDBOXES", ge=1)
+    circuit_failures: int = Field(alias="GLOVEBOX_CIRCUIT_FAILURES", ge=0)
     max_parallelism: int = Field(alias="GLOVEBOX_MAX_PARALLELISM", ge=1)
     quick_images: bool = Field(alias="GLOVEBOX_QUICK_IMAGES")
 
 
+def provider(settings: PlannerSettings, key: str) -> Sandboxes:
+    """The sandbox provider, behind the circuit breaker unless that is switched off."""
+    sandboxes = HopxSandboxes(settings.hopx_base_url, key)
+    if settings.circuit_failures == 0:
+        return sandboxes
+
+    def changed(before: str, after: str) -> None:
+        logger.warning(LogEvent.CIRCUIT_CHANGED, state=after, state_before=before)
+
+    table, failures = settings.table, settings.circuit_failures
+    return GuardedSandboxes(sandboxes, aws.dynamodb(), table, failures, changed)
+
+
 @cache
-def wired() -> tuple[PrepareRun, PlanRun, SettleRound]:
-    """The three use cases."""
+def wired() -> tuple[PrepareRun, PlanRun, SettleRound, PacedSandboxes]:
+    """The three use cases, and the sandboxes that they create in turn."""
     settings = PlannerSettings.from_env(os.environ)
     key = aws.secret(settings.hopx_api_key_secret)
-    sandboxes = HopxSandboxes(settings.hopx_base_url, key)
     images = HopxImages(settings.hopx_base_url, key, SystemClock())
     runs = DynamoRuns(aws.dynamodb(), settings.table)
     artifacts = S3Artifacts(aws.s3(), settings.data_bucket)
     clock = SystemClock()
+    limits = PaceLimits(settings.sandboxes_per_minute, settings.max_sandboxes)
+    pace = DynamoPace(aws.dynamodb(), settings.table, limits, clock)
+    sandboxes = PacedSandboxes(provider(settings, key), pace, clock, f"planner/{new_token()}")
     return (
         PrepareRun(sandboxes, runs, artifacts, clock, new_token),
         PlanRun(
@@ -59,14 +82,17 @@ def wired() -> tuple[PrepareRun, PlanRun, SettleRound]:
             settings.quick_images,
         ),
         SettleRound(sandboxes, runs, artifacts, clock, images, settings.quick_images),
+        sandboxes,
     )
 
 
 @logger.inject_lambda_context(clear_state=True)
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any] | None:
     """Take one step. Errors leave by their class names, which the state machine knows."""
-    prepare, plan, settle = wired()
+    prepare, plan, settle, sandboxes = wired()
     run_id, step = event["run_id"], event["step"]
+    # A creation may wait for minutes: a run that is cancelled meanwhile gets no sandbox.
+    sandboxes.stopped = lambda: prepare.runs.run(run_id).stop_reason is not None
     logger.append_keys(run_id=run_id)
     if step == "prepare":
         prepare(run_id)

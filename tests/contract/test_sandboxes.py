@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from glovebox.adapters.hopx_control import Control
 from glovebox.adapters.hopx_images import HopxImages
 from glovebox.adapters.hopx_listing import list_sandboxes
-from glovebox.adapters.hopx_sandboxes import HopxPages, HopxSandboxes
+from glovebox.adapters.hopx_sandboxes import HopxSandboxes
 from glovebox.adapters.system import SystemClock
 from glovebox.domain.errors import SandboxError, SandboxLost, SandboxRefused, SandboxUnavailable
 from glovebox.domain.keys import image_name
@@ -150,8 +151,8 @@ def test_a_list_of_many_pages_has_every_sandbox_once(server_url: str) -> None:
     sandboxes = HopxSandboxes(server_url, "key")
     made = {sandboxes.create(REQUEST).sandbox_id for _ in range(5)}
     try:
-        pages = HopxPages(sandboxes._control)
-        listed = [facts.sandbox_id for facts in list_sandboxes(pages, page_size=2)]
+        control = Control(server_url, "key", SystemClock())
+        listed = [facts.sandbox_id for facts in list_sandboxes(control, page_size=2)]
         assert len(listed) == len(set(listed))
         assert made <= set(listed)
     finally:

@@ -243,6 +243,13 @@ def test_sandboxes_end_with_their_owner_or_their_time(
     assert (Invariant.NO_ORPHANS in told(violations(world, over=over))) is wrong
 
 
+def test_a_sandbox_whose_keeper_vanished_may_live_until_its_time() -> None:
+    for expires_at, expected in ((2000.0, set()), (900.0, {Invariant.NO_ORPHANS})):
+        world = replace(WORLD, sandboxes=[LiveSandbox("sb-good-1", expires_at)])
+        assert told(violations(world, broken=True)) == expected
+        assert told(violations(world, broken=True, over=True)) == {Invariant.NO_ORPHANS}
+
+
 def test_a_sandbox_that_no_attempt_names_is_noticed_once_all_is_over() -> None:
     world = replace(WORLD, sandboxes=[LiveSandbox("unknown", 2000.0)])
     assert told(violations(world)) == set()

@@ -24,7 +24,7 @@ from glovebox.domain.plan import Plan
 from glovebox.domain.run import Run
 from glovebox.ports import Artifacts, Runs
 
-from tests.fakes import FolderSandboxes, MemoryArtifacts, MemoryRuns
+from tests.fakes import FolderSandboxes, MemoryArtifacts
 from tests.faults.world import LiveSandbox, QueueView, RunView, World
 
 LIMIT = 10**9
@@ -47,6 +47,14 @@ class History:
         rows = self._attempts.setdefault(attempt.run_id, {})
         _add(rows.setdefault((attempt.key, attempt.number), []), attempt)
 
+    def see_row(self, row: Mapping[str, Any]) -> None:
+        """Add a row of the table; those that are no run and no attempt are left out."""
+        kind = row["sk"]["S"].partition("#")[0]
+        if kind == "run":
+            self.see_run(Run.model_validate_json(row["doc"]["S"]))
+        elif kind == "attempt":
+            self.see_attempt(Attempt.model_validate_json(row["doc"]["S"]))
+
     def look(self, runs: Runs, artifacts: Artifacts, run_id: str) -> RunView:
         """Look at one run now; what is there goes into the history."""
         self.see_run(runs.run(run_id))
@@ -67,11 +75,11 @@ class History:
 
 
 class FakeWitness:
-    """Looks at fakes."""
+    """Looks at fakes, and at a ledger of any kind."""
 
     def __init__(
         self,
-        runs: MemoryRuns,
+        runs: Runs,
         artifacts: MemoryArtifacts,
         sandboxes: FolderSandboxes | None = None,
     ) -> None:
@@ -83,22 +91,17 @@ class FakeWitness:
         self.executions: dict[tuple[str, str, int], int] = {}
 
     def look(self, now: float) -> World:
-        """The world at a moment (seconds since the epoch). Sandboxes of fakes have no clock:
-        they end with the one that looks."""
+        """The world at a moment, in seconds since the epoch."""
         listed, _ = self._runs.list_runs(limit=10**6, cursor=None)
         return World(
             now=now,
             runs=[self._history.look(self._runs, self._artifacts, run.run_id) for run in listed],
-            sandboxes=[LiveSandbox(name, now) for name in (self._sandboxes or _None).live],
+            sandboxes=[LiveSandbox(n, now) for n in getattr(self._sandboxes, "live", ())],
             queues=tuple(self.queues),
             notices=None if self.notices is None else tuple(self.notices),
             texts=tuple(self._artifacts.objects.items()),
             executions=dict(self.executions),
         )
-
-
-class _None:
-    live: Mapping[str, Any] = {}
 
 
 class StackWitness:
@@ -112,6 +115,7 @@ class StackWitness:
         self._listener: str | None = None
         self._notices: list[str] = []
         self._key: str | None = None
+        self._iterator: str | None = None
 
     def client(self, service: Any) -> Any:
         """A client of one of the stack's services."""
@@ -150,9 +154,34 @@ class StackWitness:
             Attributes={"RawMessageDelivery": "true"},
         )
 
+    def follow(self) -> None:
+        """From now on, every change of the ledger is seen, however short it stood."""
+        answer = self.client("dynamodb").update_table(
+            TableName=self._endpoints["table"],
+            StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_IMAGE"},
+        )
+        arn = answer["TableDescription"]["LatestStreamArn"]
+        streams = self.client("dynamodbstreams")
+        (shard,) = streams.describe_stream(StreamArn=arn)["StreamDescription"]["Shards"]
+        self._iterator = streams.get_shard_iterator(
+            StreamArn=arn, ShardId=shard["ShardId"], ShardIteratorType="TRIM_HORIZON"
+        )["ShardIterator"]
+
+    def _read_stream(self) -> None:
+        streams = self.client("dynamodbstreams")
+        while self._iterator is not None:
+            answer = streams.get_records(ShardIterator=self._iterator)
+            self._iterator = answer["NextShardIterator"]
+            for record in answer["Records"]:
+                if "NewImage" in record["dynamodb"]:  # else the row was removed
+                    self._history.see_row(record["dynamodb"]["NewImage"])
+            if not answer["Records"]:
+                return
+
     def look(self, run_ids: Collection[str] | None = None, *, queues: bool = True) -> World:
         """The world now: the runs that are named, or all of them."""
         named = self.run_ids() if run_ids is None else run_ids
+        self._read_stream()
         return World(
             now=time.time(),
             runs=[self._history.look(self._runs, self._artifacts, run_id) for run_id in named],
@@ -185,8 +214,9 @@ class StackWitness:
         """The key of the sandbox service, as the functions read it."""
         if self._key is None:
             secrets = self.client("secretsmanager")
-            (secret,) = secrets.list_secrets()["SecretList"]
-            self._key = str(secrets.get_secret_value(SecretId=secret["ARN"])["SecretString"])
+            listed = secrets.list_secrets()["SecretList"]
+            (name,) = [s["Name"] for s in listed if "HopxApiKeySecret" in s["Name"]]
+            self._key = str(secrets.get_secret_value(SecretId=name)["SecretString"])
         return self._key
 
     def queues(self) -> list[QueueView]:

@@ -94,7 +94,7 @@ def test_our_own_error_names_are_classes() -> None:
         for error in rule["ErrorEquals"]
         if "." not in error
     }
-    assert ours == {"SandboxUnavailable", "SandboxLost"}
+    assert ours == {"SandboxUnavailable", "SandboxLost", "NewerRelease"}
     for error in ours:
         assert issubclass(getattr(glovebox.domain.errors, error), GloveboxError)
 

@@ -21,14 +21,10 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
     ),
     "adapters": (
         {"glovebox.domain", "glovebox.ports", "glovebox.adapters"},
-        {"boto3", "botocore", "hopx_ai", "httpcore", "httpx"}
+        {"aws_lambda_powertools", "boto3", "botocore", "hopx_ai", "httpcore", "httpx"}
         | {"mypy_boto3_dynamodb", "mypy_boto3_s3"}
-        | {
-            "mypy_boto3_secretsmanager",
-            "mypy_boto3_sns",
-            "mypy_boto3_sqs",
-            "mypy_boto3_stepfunctions",
-        },
+        | {"mypy_boto3_secretsmanager", "mypy_boto3_sns", "mypy_boto3_sqs"}
+        | {"mypy_boto3_stepfunctions"},
     ),
     "settings.py": ({"glovebox.domain"}, {"pydantic"}),
     "telemetry.py": (set(), {"aws_lambda_powertools"}),

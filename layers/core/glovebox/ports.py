@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from glovebox.domain.attempt import Attempt
 from glovebox.domain.ownership import ImageUse, SandboxOwner
+from glovebox.domain.pacing import Demand, Permits
 from glovebox.domain.run import Run
 
 
@@ -93,6 +94,22 @@ class Images(Protocol):
 
     def remove(self, name: str) -> None:
         """Forget an image; one that is gone already is no error. Raises SandboxUnavailable."""
+
+
+class Pace(Protocol):
+    """Permits to create sandboxes and places to keep them in, shared by all that create any.
+
+    Every method is one conditional write. Raises StoreConflict where too many write at once.
+    """
+
+    def take(self, demand: Demand) -> Permits:
+        """Take permits and places, as many as there are."""
+
+    def slow_down(self, *, asked_at: float, retry_after_seconds: float) -> None:
+        """Tell everybody of a 429 to a creation that was asked for at `asked_at` (epoch)."""
+
+    def leave(self, owner: str, *, live: int, unused: int, given: Permits | None) -> None:
+        """Give back an owner's places but for `live`, and the last `unused` permits of `given`."""
 
 
 class Claim(StrEnum):
@@ -236,6 +253,16 @@ class Workflow(Protocol):
 
     def heartbeat(self, token: str) -> bool:
         """Say that the batch is alive; False where nobody waits for it any more."""
+
+
+class Secrets(Protocol):
+    """The secrets that manifests may name, and no others."""
+
+    def value(self, name: str) -> str:
+        """A secret's text, at most a minute old.
+
+        Raises SecretUnavailable (another try makes sense) or SecretRefused (it does not).
+        """
 
 
 class LaunchQueue(Protocol):

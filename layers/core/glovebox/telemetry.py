@@ -19,6 +19,7 @@ class LogEvent(StrEnum):
     BATCH_HANDED_ON = "batch handed on"
     RUN_REDUCED = "run reduced"
     RUNS_SWEPT = "runs swept"
+    CIRCUIT_CHANGED = "circuit changed"
     SANDBOXES_SWEPT = "sandboxes swept"
     IMAGES_SWEPT = "images swept"
     DEAD_LETTER_TAKEN = "dead letter taken"

@@ -16,7 +16,14 @@ from glovebox.usecases.reduce import Notification, ReduceRun
 from glovebox.usecases.settle import SettleRound
 from glovebox.usecases.sweep import SweepRuns
 
-from tests.fakes import FakeClock, MemoryArtifacts, MemoryRuns, token_maker
+from tests.fakes import (
+    FakeClock,
+    MemoryArtifacts,
+    MemoryPace,
+    MemoryRuns,
+    MemorySecrets,
+    token_maker,
+)
 from tests.faults.interposed import Around, interposed
 from tests.faults.model.processes import Process
 from tests.faults.model.sandboxes import InstantSandboxes
@@ -91,6 +98,8 @@ class Service:
         self.sandboxes = InstantSandboxes(self.clock)
         self.workflow = Workflow()
         self.queue = Queue()
+        self.pace = MemoryPace(clock=self.clock)
+        self.secrets = MemorySecrets()
         self.token = token_maker()
         self.topic = Topic()
         self.notices = self.topic.told
@@ -223,6 +232,8 @@ class Ports:
         self._sandboxes = interposed("sandboxes", service.sandboxes, around)
         self._workflow = interposed("workflow", service.workflow, around)
         self._queue = interposed("queue", service.queue, around)
+        self._pace = interposed("pace", service.pace, around)
+        self._secrets = interposed("secrets", service.secrets, around)
         self._notices = interposed("notices", service.topic, around)
 
     def launch(self) -> LaunchBatch:
@@ -234,6 +245,8 @@ class Ports:
             self._queue,
             self._clock,
             self._token,
+            self._pace,
+            self._secrets,
         )
 
     def prepare(self) -> PrepareRun:

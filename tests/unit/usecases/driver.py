@@ -9,6 +9,7 @@ from typing import Any
 from glovebox.domain import keys
 from glovebox.domain.plan import RoundAnswer
 from glovebox.domain.report import Report
+from glovebox.ports import Runs
 from glovebox.usecases.accept import AcceptManifest
 from glovebox.usecases.launch import LaunchBatch, LaunchMessage
 from glovebox.usecases.plan import PlanRun
@@ -20,7 +21,9 @@ from tests.fakes import (
     FolderSandboxes,
     MemoryArtifacts,
     MemoryLaunchQueue,
+    MemoryPace,
     MemoryRuns,
+    MemorySecrets,
     MemoryWorkflow,
     RealClock,
     token_maker,
@@ -33,14 +36,21 @@ class Spine:
     """All use cases over one set of fakes."""
 
     def __init__(
-        self, folder: Path, *, seconds_left: float = 900.0, quick_images: bool = False
+        self,
+        folder: Path,
+        *,
+        seconds_left: float = 900.0,
+        quick_images: bool = False,
+        runs: Runs | None = None,
     ) -> None:
         self.sandboxes = FolderSandboxes(folder)
-        self.runs = MemoryRuns()
+        self.runs: Runs = runs if runs is not None else MemoryRuns()
         self.artifacts = MemoryArtifacts()
         self.workflow = MemoryWorkflow()
         self.queue = MemoryLaunchQueue()
+        self.secrets = MemorySecrets()
         self.clock = RealClock()
+        self.pace = MemoryPace()
         self.token = token_maker()
         self.seconds_left = seconds_left
         shared = (self.runs, self.artifacts, self.clock)
@@ -60,6 +70,8 @@ class Spine:
             self.queue,
             self.clock,
             self.token,
+            self.pace,
+            self.secrets,
         )
 
     def start(self, manifest: dict[str, Any], run_id: str = "r1") -> str:

@@ -27,6 +27,8 @@ RUN_MARGIN_SECONDS = 5
 """Beyond a command's own time limit, until its answer is there."""
 ASK_AGAIN_SECONDS = 10
 """Beyond that, to ask again where the answer was lost."""
+OVERRUN_SECONDS = RUN_MARGIN_SECONDS + ASK_AGAIN_SECONDS
+"""What a command's answer may take at worst, beyond its time limit."""
 ANSWER_BYTES = 16 * 1024 * 1024
 UPLOAD_TRIES = 10
 """An agent may take half a minute to answer after its sandbox was created."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import Enum
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
 
@@ -16,6 +17,8 @@ from glovebox.ports import Clock
 
 ASK = Patience(tries=4, try_seconds=10, seconds=20)
 """For requests that change nothing, or the same again."""
+UNSAID_WISH_SECONDS = 5.0
+"""When to come again where there are too many for now, and the provider does not say when."""
 LOOK = Patience(tries=1, try_seconds=5, seconds=5)
 """For a question on the side."""
 _DEAD = frozenset({"stopped", "paused", "error", "failed", "deleted", "killed", "terminated"})
@@ -87,5 +90,8 @@ def sandbox_path(sandbox_id: str) -> str:
 def refused_or_unavailable(trouble: Trouble) -> SandboxUnavailable | SandboxRefused:
     """The trouble as ours."""
     if trouble.is_passing or trouble.is_limit:
-        return SandboxUnavailable(trouble.words, retry_after_seconds=trouble.retry_after_seconds)
+        wish = trouble.retry_after_seconds
+        if wish is None and (trouble.status == HTTPStatus.TOO_MANY_REQUESTS or trouble.is_limit):
+            wish = UNSAID_WISH_SECONDS
+        return SandboxUnavailable(trouble.words, retry_after_seconds=wish)
     return SandboxRefused(trouble.words)

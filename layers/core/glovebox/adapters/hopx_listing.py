@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any, Protocol
+from urllib.parse import urlencode
 
+from glovebox.adapters.hopx_control import refused_or_unavailable
+from glovebox.adapters.hopx_trouble import Trouble
 from glovebox.domain.errors import SandboxUnavailable
 from glovebox.ports import SandboxFacts
 
@@ -16,14 +19,14 @@ BARREN_PAGES = 3
 _PATH = "/v1/sandboxes"
 
 
-class Pages(Protocol):
+class Control(Protocol):
     """The control plane, as far as a list needs it."""
 
-    def get(self, path: str, *, params: Mapping[str, str]) -> Any:
-        """What a request answered. Raises SandboxUnavailable or SandboxRefused."""
+    def request(self, method: str, path: str) -> dict[str, Any]:
+        """The object that was answered. Raises Trouble."""
 
 
-def list_sandboxes(control: Pages, page_size: int = PAGE_SIZE) -> Iterator[SandboxFacts]:
+def list_sandboxes(control: Control, page_size: int = PAGE_SIZE) -> Iterator[SandboxFacts]:
     """Every sandbox once. Raises SandboxUnavailable or SandboxRefused.
 
     The vendor's documents know a cursor and its OpenAPI file does not, and the SDK goes round
@@ -34,9 +37,10 @@ def list_sandboxes(control: Pages, page_size: int = PAGE_SIZE) -> Iterator[Sandb
     barren = 0
     while True:
         query = {"limit": str(page_size)} | ({"cursor": cursor} if cursor else {})
-        answer = control.get(_PATH, params=query)
-        if not isinstance(answer, Mapping):
-            raise SandboxUnavailable("the provider's list of sandboxes is malformed")
+        try:
+            answer = control.request("GET", f"{_PATH}?{urlencode(query)}")
+        except Trouble as trouble:
+            raise refused_or_unavailable(trouble) from trouble
         new = [facts for facts in _facts_in(answer) if facts.sandbox_id not in seen]
         seen.update(facts.sandbox_id for facts in new)
         yield from new

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Mapping
 from typing import Any
-from urllib.parse import urlencode
 from weakref import WeakSet
 
 from glovebox.adapters.hopx_address import Address, agent_url_of, sandbox_id_of, token_of
@@ -14,6 +13,7 @@ from glovebox.adapters.hopx_control import Control, refused_or_unavailable, sand
 from glovebox.adapters.hopx_listing import list_sandboxes
 from glovebox.adapters.hopx_patience import Patience
 from glovebox.adapters.hopx_trouble import Trouble
+from glovebox.adapters.hopx_wire import CONTROL_BYTES, within
 from glovebox.adapters.system import SystemClock
 from glovebox.domain.errors import SandboxLost, SandboxUnavailable
 from glovebox.ports import Clock, SandboxFacts, SandboxRequest
@@ -21,6 +21,8 @@ from glovebox.ports import Clock, SandboxFacts, SandboxRequest
 CREATE = Patience(tries=3, try_seconds=60, seconds=60)
 """A burst of a hundred creations was measured at 16 s each at the 99th percentile."""
 KILL = Patience(tries=5, try_seconds=5, seconds=12)
+CREATE_SECONDS = CREATE.seconds + KILL.seconds
+"""What a creation may take at worst, with the end of a sandbox that is of no use."""
 
 
 class HopxSandboxes:
@@ -42,6 +44,7 @@ class HopxSandboxes:
             "timeout_seconds": request.ttl_seconds,
             "internet_access": request.network,
         }
+        until = self._control.clock.monotonic() + CREATE.seconds
         try:
             answer = self._control.request(
                 "POST", "/v1/sandboxes", body, patience=CREATE, worth=_cannot_have_created
@@ -56,12 +59,14 @@ class HopxSandboxes:
             reason = "the provider created a sandbox and did not say which"
             raise SandboxUnavailable(reason, possibly_created=True)
         try:
-            return self._sandbox(sandbox_id, self._completed(sandbox_id, answer))
+            with within(until - self._control.clock.monotonic(), CONTROL_BYTES):
+                answer = self._completed(sandbox_id, answer)
+            return self._sandbox(sandbox_id, answer)
         except SandboxUnavailable as error:
             self._undo(sandbox_id, error)
             raise
 
-    def _completed(self, sandbox_id: str, answer: Mapping[str, Any]) -> Mapping[str, Any]:
+    def _completed(self, sandbox_id: str, answer: dict[str, Any]) -> dict[str, Any]:
         """What a creation answered; with what it should say and does not, asked for."""
         try:
             if not (answer.get("public_host") or answer.get("direct_url")):
@@ -113,7 +118,7 @@ class HopxSandboxes:
 
     def list(self) -> Iterator[SandboxFacts]:
         """Every sandbox of the account. Raises SandboxUnavailable or SandboxRefused."""
-        return list_sandboxes(HopxPages(self._control))
+        return list_sandboxes(self._control)
 
     def close(self) -> None:
         """Close all connections; sandboxes live on."""
@@ -140,20 +145,6 @@ class HopxSandboxes:
             self.kill(sandbox_id)
         except SandboxUnavailable:
             error.possibly_created = True
-
-
-class HopxPages:
-    """The control plane, as far as a list needs it."""
-
-    def __init__(self, control: Control) -> None:
-        self._control = control
-
-    def get(self, path: str, *, params: Mapping[str, str]) -> dict[str, Any]:
-        """What a request answered. Raises SandboxUnavailable or SandboxRefused."""
-        try:
-            return self._control.request("GET", f"{path}?{urlencode(params)}")
-        except Trouble as trouble:
-            raise refused_or_unavailable(trouble) from trouble
 
 
 def _known(answer: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from mypy_boto3_s3 import S3Client
 
-_MISSING = {"NoSuchKey", "NoSuchBucket", "404", "AccessDenied"}
+_MISSING = {"NoSuchKey", "NoSuchVersion", "NoSuchBucket", "404", "AccessDenied"}
 
 _RACE_TRIES = 5
 
@@ -60,9 +60,10 @@ class S3Artifacts:
         message = f"{key} was written to {_RACE_TRIES} times at once"
         raise StoreConflict(message)
 
-    def get(self, key: str, *, limit: int) -> bytes:
-        """Read an object of at most `limit` bytes. Raises NotFound; SourceError if longer."""
-        return self._get(self._bucket, key, limit)
+    def get(self, key: str, *, limit: int, version: str | None = None) -> bytes:
+        """Read an object of at most `limit` bytes, in its newest version where none is named.
+        Raises NotFound; SourceError if longer."""
+        return self._get(self._bucket, key, limit, version)
 
     def get_uri(self, uri: str, *, limit: int) -> bytes:
         """Read `s3://bucket/key`. Raises NotFound; SourceError if longer or not allowed."""
@@ -74,9 +75,10 @@ class S3Artifacts:
         except NotFound as error:
             raise SourceError(f"{uri}: there is no such object") from error
 
-    def _get(self, bucket: str, key: str, limit: int) -> bytes:
+    def _get(self, bucket: str, key: str, limit: int, version: str | None = None) -> bytes:
+        named: dict[str, Any] = {} if version is None else {"VersionId": version}
         try:
-            answer = self._client.get_object(Bucket=bucket, Key=key)
+            answer = self._client.get_object(Bucket=bucket, Key=key, **named)
         except ClientError as error:
             if error.response.get("Error", {}).get("Code") in _MISSING:
                 raise NotFound(key) from error

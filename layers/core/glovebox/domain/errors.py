@@ -9,7 +9,11 @@ GloveboxError
 │   ├── SandboxUnavailable     could not be created or reached: worth another try
 │   ├── SandboxLost            vanished while it was in use
 │   └── SandboxRefused         the provider says no and will say no again (key, quota, image)
+├── SecretError            a secret that the manifest names; carries its name
+│   ├── SecretUnavailable      cannot be read now: worth another try
+│   └── SecretRefused          is missing, denied or no text: somebody must act
 ├── RunStopped             the run was stopped while this step was under way
+├── NewerRelease           a document that a newer release wrote: another try meets that release
 ├── StoreConflict          a conditional write lost: somebody else was first
 ├── NotFound               no such run, test or report
 └── SettingsError          the function's environment is incomplete
@@ -65,8 +69,10 @@ class SandboxError(GloveboxError):
 class SandboxUnavailable(SandboxError):
     """A sandbox could not be created or reached now. Retried with backoff.
 
-    `retry_after_seconds` is the provider's own wish, where it stated one. `possibly_created`
-    says that a sandbox may have been made of which nobody knows the id: its TTL ends it.
+    `retry_after_seconds` is the provider's own wish, where it stated one, or how far ahead the
+    next permit to create one is. `asked` is False where the provider was not asked at all:
+    no permit soon enough, the circuit open, the run stopped. `possibly_created` says that a
+    sandbox may have been made of which nobody knows the id: its TTL ends it.
     """
 
     def __init__(
@@ -75,9 +81,11 @@ class SandboxUnavailable(SandboxError):
         *,
         sandbox_id: str | None = None,
         retry_after_seconds: float | None = None,
+        asked: bool = True,
         possibly_created: bool = False,
     ) -> None:
         self.retry_after_seconds = retry_after_seconds
+        self.asked = asked
         self.possibly_created = possibly_created
         super().__init__(reason, sandbox_id=sandbox_id)
 
@@ -99,12 +107,39 @@ class SandboxRefused(SandboxError):
     """The provider refuses for a reason that another try would not change."""
 
 
+class SecretError(GloveboxError):
+    """A secret that the manifest names could not be read. Never holds a value."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        self.name = name
+        self.reason = reason
+        super().__init__(f"secret {name}: {reason}")
+
+
+class SecretUnavailable(SecretError):
+    """The store, or the key that it encrypts with, does not answer now."""
+
+
+class SecretRefused(SecretError):
+    """It is missing, may not be read, or is no text; another try would not change that."""
+
+
 class RunStopped(GloveboxError):
     """The run was cancelled, or its time was over, while this step was under way."""
 
     def __init__(self, run_id: str) -> None:
         self.run_id = run_id
         super().__init__("the run was stopped")
+
+
+class NewerRelease(GloveboxError):
+    """A document is of a version that this release would misread."""
+
+    def __init__(self, version: int, known: int) -> None:
+        super().__init__(
+            f"a document of version {version}: this release reads up to {known}, "
+            "a newer one is being rolled out"
+        )
 
 
 class StoreConflict(GloveboxError):

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from glovebox.domain.keys import test_key
 from glovebox.domain.manifest import Isolation, Suite
+from glovebox.domain.schema_version import SchemaVersion
 
 MAX_GROUPS_PER_BATCH = 50
 """Beyond 50 groups a batch saves next to nothing (cost per test falls with 1/n) and a lost
@@ -74,7 +75,7 @@ class Group(_Document):
 class Batch(_Document):
     """What one launch message stands for."""
 
-    schema_version: int = 1
+    schema_version: SchemaVersion = 1
     run_id: str
     batch_id: str
     round: int
@@ -89,6 +90,8 @@ class Batch(_Document):
     network: bool
     env: dict[str, str]
     """The manifest's own environment; a suite's is merged over it."""
+    secrets: tuple[str, ...] = ()
+    """Names of the secrets that the tests get; a launcher reads the values."""
     contexts: dict[str, dict[str, str]] = Field(default_factory=dict)
     """What discovery learnt and the framework wants back, by suite."""
     bundle_key: str
@@ -109,7 +112,7 @@ class BatchTicket(_Document):
 class Plan(_Document):
     """Everything that the run must account for."""
 
-    schema_version: int = 1
+    schema_version: SchemaVersion = 1
     run_id: str
     name: str
     tests: tuple[PlannedTest, ...]
@@ -125,7 +128,7 @@ class Plan(_Document):
 class Round(_Document):
     """The groups that a round attempts."""
 
-    schema_version: int = 1
+    schema_version: SchemaVersion = 1
     run_id: str
     round: int
     groups: tuple[Group, ...]

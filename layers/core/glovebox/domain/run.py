@@ -10,7 +10,8 @@ from glovebox.domain.outcome import Conclusion, RunState, StopReason
 class Run(BaseModel):
     """One run of one manifest. Times are seconds since the epoch."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
+    # Extra fields stay: a function of the release before rewrites rows of the one after.
+    model_config = ConfigDict(frozen=True, extra="allow", use_attribute_docstrings=True)
 
     run_id: str
     name: str

@@ -18,18 +18,23 @@ from pydantic import BaseModel, ConfigDict
 from glovebox.domain.attempt import Attempt, AttemptState
 from glovebox.domain.outcome import StopReason
 from glovebox.domain.plan import Batch, Group
+from glovebox.domain.schema_version import SchemaVersion
 from glovebox.ports import (
     Artifacts,
     Claim,
     Clock,
     LaunchQueue,
     NewToken,
+    Pace,
     Runs,
     Sandboxes,
+    Secrets,
     Workflow,
 )
 from glovebox.usecases.attempt import AttemptGroup
 from glovebox.usecases.lanes import Lanes, Work
+from glovebox.usecases.pacing import PacedSandboxes
+from glovebox.usecases.secrets import BatchSecrets
 from glovebox.usecases.watch import RunWatch
 
 BATCH_LIMIT_BYTES = 8 * 1024 * 1024
@@ -54,7 +59,7 @@ class LaunchMessage(BaseModel):
     # A body that cannot be read may hold a token, which belongs into no log.
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
-    schema_version: int = 1
+    schema_version: SchemaVersion = 1
     run_id: str
     batch_id: str
     key: str
@@ -80,6 +85,8 @@ class LaunchBatch:
     queue: LaunchQueue
     clock: Clock
     new_token: NewToken
+    pace: Pace
+    secrets: Secrets
     _bundles: dict[str, bytes] = field(default_factory=dict)
     _bundle_lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -116,28 +123,40 @@ class LaunchBatch:
         batch = Batch.model_validate_json(self.artifacts.get(message.key, limit=BATCH_LIMIT_BYTES))
         watch = RunWatch(self.runs, self.clock, batch.run_id, batch.deadline_at)
         watch.beat = _Beat(self.workflow, self.clock, message.token)
-        attempt = AttemptGroup(
+        work = self._work(batch, message)
+        paced = PacedSandboxes(
             self.sandboxes,
+            self.pace,
+            self.clock,
+            # Of the batch, not of this turn: the next one takes over the places.
+            owner=f"{batch.run_id}/{batch.batch_id}",
+            wanted=batch.width,
+            expected=sum(each.begun is None for each in work),
+            stopped=watch.stopped,
+            patience=lambda: seconds_left() - kept_back,
+        )
+        attempt = AttemptGroup(
+            paced,
             self.runs,
             self.artifacts,
             self.clock,
             self.new_token,
             watch.stopped,
             lambda: self._bundle(batch.bundle_key),
+            BatchSecrets(self.secrets, batch.secrets),
             lambda: seconds_left() - kept_back,
             may_wait=message.waits < MAX_WAITS,
         )
         watch.on_stop = attempt.kill_live
         watch.look()
-        lanes = Lanes(
-            batch, self._work(batch, message), attempt, watch.stopped, self._fail_fast(batch, watch)
-        )
-        with watch:
-            lanes.run()
-        if watch.stopped():
-            for index in {*lanes.running, *message.running}:
-                self._abandon(batch.groups[index], batch.run_id, attempt)
-            return None
+        lanes = Lanes(batch, work, attempt, watch.stopped, self._fail_fast(batch, watch))
+        with paced:
+            with watch:
+                lanes.run()
+            if watch.stopped():
+                for index in {*lanes.running, *message.running}:
+                    self._abandon(batch.groups[index], batch.run_id, attempt)
+                return None
         return self._hand_on(message, lanes)
 
     def _fail_fast(self, batch: Batch, watch: RunWatch) -> Callable[[], None]:
