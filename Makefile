@@ -11,7 +11,7 @@ PIP_FLAGS := --quiet --disable-pip-version-check --no-deps --require-hashes
 
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help setup demo live test check unit lock bench-floor bench-sandbox bwrap node tools alone clean
+.PHONY: help setup demo live test check unit lock bench-floor bench-sandbox chaos model bwrap node tools alone clean
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -84,6 +84,14 @@ bench-floor: setup ## Wall time against bare bubblewrap and pytest
 
 bench-sandbox: setup ## The sandbox server against bare bubblewrap
 	@$(BIN)/python benchmarks/sandbox.py
+
+# SEED repeats a series of faults; MINUTES goes on for so long and looks for growth.
+chaos: setup ## 1000 tests while a tenth of all requests and calls goes wrong
+	@$(BIN)/python benchmarks/chaos.py $(if $(SEED),--seed $(SEED)) $(if $(TESTS),--tests $(TESTS)) $(if $(RATE),--rate $(RATE)) $(if $(MINUTES),--minutes $(MINUTES))
+
+# EXAMPLES series of at most STEPS steps, from a SEED: CI plays 200, of 100 steps, always the same.
+model: setup ## The ledger under everything at once: more than CI plays
+	@EXAMPLES=$(or $(EXAMPLES),2000) STEPS=$(or $(STEPS),100) SEED=$(SEED) $(BIN)/python -m pytest -s tests/faults/test_model.py --timeout 3600
 
 lock: setup ## Renew the lock files from the .in files
 	@for name in dev sandbox sam; do \

@@ -344,6 +344,9 @@ class MemoryRuns:
         with self._lock:
             if any((a.run_id, a.key, a.number) in self._attempts for a in attempts):
                 raise StoreConflict
+            run = self._runs.get(attempts[0].run_id)
+            if run is not None and run.finished_at is not None:
+                raise StoreConflict
             self._attempts.update({(a.run_id, a.key, a.number): a for a in attempts})
 
     def close_attempts(self, attempts: Sequence[Attempt]) -> None:
@@ -456,6 +459,9 @@ class MemoryArtifacts:
 
     def put(self, key: str, content: bytes, content_type: str) -> None:
         self.objects[key] = content
+
+    def put_new(self, key: str, content: bytes, content_type: str) -> bool:
+        return self.objects.setdefault(key, content) is content
 
     def get(self, key: str, *, limit: int) -> bytes:
         if key not in self.objects:

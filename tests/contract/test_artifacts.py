@@ -37,6 +37,12 @@ def test_an_object_is_read_as_it_was_written(artifacts: Artifacts) -> None:
     assert artifacts.get("a/b.json", limit=3) == b"two"
 
 
+def test_of_two_writers_of_a_new_object_the_first_wins(artifacts: Artifacts) -> None:
+    assert artifacts.put_new("k", b"one", "text/plain") is True
+    assert artifacts.put_new("k", b"two", "text/plain") is False
+    assert artifacts.get("k", limit=3) == b"one"
+
+
 def test_a_missing_object_is_not_found(artifacts: Artifacts) -> None:
     with pytest.raises(NotFound):
         artifacts.get("nothing", limit=10)

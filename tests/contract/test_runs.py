@@ -215,6 +215,17 @@ def test_of_attempts_that_are_opened_together_all_or_none_are(runs: Runs) -> Non
     assert [attempt.key for attempt in runs.attempts("r")] == ["k2"]
 
 
+@pytest.mark.parametrize("count", [1, 3])
+def test_no_attempt_is_opened_once_the_account_of_its_run_is_made(runs: Runs, count: int) -> None:
+    runs.create_run(a_run())
+    runs.open_attempts([an_attempt("before")])
+    runs.update_run("r", state=RunState.REDUCING, finished_at=9.0)
+    with pytest.raises(StoreConflict):
+        runs.open_attempts([an_attempt(f"k{number}") for number in range(count)])
+    assert [attempt.key for attempt in runs.attempts("r")] == ["before"]
+    runs.close_attempts([closed(an_attempt("before"))])
+
+
 def test_a_recorded_outcome_never_changes(runs: Runs) -> None:
     runs.open_attempts([an_attempt()])
     runs.close_attempts([closed(an_attempt())])

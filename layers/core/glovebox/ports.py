@@ -165,7 +165,11 @@ class Runs(Protocol):
         """Mark a batch as driven to its end."""
 
     def open_attempts(self, attempts: Sequence[Attempt]) -> None:
-        """Write attempts that start now, all or none. Raises StoreConflict if one exists."""
+        """Write attempts that start now, all or none.
+
+        Raises StoreConflict if one exists, or if the account of their run is being made already:
+        none of them is there then, or ever counts.
+        """
 
     def close_attempts(self, attempts: Sequence[Attempt]) -> None:
         """Record outcomes, all or none. Raises StoreConflict if one has an outcome already."""
@@ -214,6 +218,10 @@ class Artifacts(Protocol):
 
     def put(self, key: str, content: bytes, content_type: str) -> None:
         """Write an object, replacing what is there."""
+
+    def put_new(self, key: str, content: bytes, content_type: str) -> bool:
+        """Write an object unless there is one; False where there was. A write that went through
+        unheard may be told as False."""
 
     def get(self, key: str, *, limit: int) -> bytes:
         """Read an object of at most `limit` bytes. Raises NotFound; SourceError if longer."""

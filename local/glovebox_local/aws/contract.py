@@ -22,6 +22,7 @@ _TASK = f"{_SFN}.asl.component.state.exec.state_task"
 # Symbol -> the names of its parameters, in order; None = it only has to be there.
 SYMBOLS: dict[tuple[str, str], tuple[str, ...] | None] = {
     ("moto.core.responses", "method_names_from_class"): ("clazz",),
+    ("moto.core.common_models", "BaseModel.__new__"): ("cls", "args", "kwargs"),
     (_SQS, "unix_time_millis"): ("dt",),
     (_SQS, "Queue.add_message"): ("self", "message"),
     (_SQS, "Queue.messages"): None,

@@ -79,6 +79,7 @@ def _install_repairs() -> None:
         # A state that fails is its state machine's business; moto logs pages for each.
         logging.getLogger("moto").setLevel(logging.CRITICAL)
         _remember_actions()
+        _forget_instances()
         patch_storage.install()
         patch_stepfunctions.install()
         patch_delivery.install()
@@ -91,6 +92,19 @@ def _remember_actions() -> None:
     # moto looks up by reflection which actions a service has, on every request: 8 % of its time.
     responses = moto_module("core.responses")
     responses.method_names_from_class = cache(responses.method_names_from_class)
+
+
+def _forget_instances() -> None:
+    """moto keeps every object that it ever made, for a page of its own that shows them: each row
+    of each answer to a query, for as long as the process lives."""
+    from glovebox_local.aws.contract import moto_module
+
+    models = moto_module("core.common_models")
+
+    def make(cls: Any, *_: Any, **__: Any) -> Any:
+        return super(models.BaseModel, cls).__new__(cls)
+
+    models.BaseModel.__new__ = make
 
 
 def _abort_executions() -> None:

@@ -30,6 +30,33 @@ with moto.mock_aws():
     assert {k: s3.get_object(Bucket="bucket", Key=k)["Body"].read() for k in contents} == contents
 """
 
+INSTANCES = """\
+import gc
+from glovebox_local.aws.emulator import _install_repairs
+_install_repairs()
+import boto3, moto
+with moto.mock_aws():
+    from moto.dynamodb.models.dynamo_type import Item
+    table = boto3.client("dynamodb", region_name="us-east-1")
+    table.create_table(
+        TableName="t", BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{"AttributeName": "pk", "AttributeType": "S"}],
+        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}],
+    )
+    table.put_item(TableName="t", Item={"pk": {"S": "x"}})
+    def kept():
+        gc.collect()
+        return sum(isinstance(found, Item) for found in gc.get_objects())
+    def ask():
+        table.query(TableName="t", KeyConditionExpression="pk = :x",
+                    ExpressionAttributeValues={":x": {"S": "x"}})
+    ask()
+    before = kept()
+    for _ in range(20):
+        ask()
+    assert kept() == before, (before, kept())
+"""
+
 QUERIES = """\
 import boto3, moto
 from moto.dynamodb.models.table import Table
@@ -112,3 +139,7 @@ def test_a_query_looks_at_its_own_partition_and_finds_what_it_found_before() -> 
 
 def test_neither_instance_types_nor_large_objects_stay_in_memory() -> None:
     run_program(MEMORY)
+
+
+def test_the_rows_of_an_answer_do_not_outlive_it() -> None:
+    run_program(INSTANCES)

@@ -3,27 +3,58 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from contextlib import suppress
+from functools import partial
+from typing import Any
 
-from botocore.exceptions import ClientError
-
-from glovebox.adapters.dynamodb_table import KEEP_SECONDS, LedgerTable, conflict_of, key_of
+from glovebox.adapters.dynamodb_table import KEEP_SECONDS, LedgerTable, key_of
+from glovebox.adapters.dynamodb_writes import new_mark, patiently, transactions
 from glovebox.domain.attempt import Attempt, AttemptState
+from glovebox.domain.errors import StoreConflict
 from glovebox.domain.moment import to_timestamp
-
-if TYPE_CHECKING:
-    from mypy_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
-
-TRANSACTION_SIZE = 100
-"""Writes in one transaction, DynamoDB's limit."""
+from glovebox.domain.run import Run
 
 
 class AttemptRows(LedgerTable):
     """The part of `ports.Runs` about attempts."""
 
     def open_attempts(self, attempts: Sequence[Attempt]) -> None:
-        """Write attempts that start now, all or none. Raises StoreConflict if one exists."""
-        self._write(attempts, "attribute_not_exists(pk)", {})
+        """Write attempts that start now, all or none.
+
+        Raises StoreConflict if one exists, or if the account of their run is being made already:
+        none of them is there then, or ever counts.
+        """
+        mark = self._write(attempts, "attribute_not_exists(pk)", {})
+        # The reducer notes the end first and reads the attempts then. So it has seen these, and
+        # closes them, or the end is seen here. A condition on the run's row inside the write
+        # would be simpler, and make every launcher's writes collide on that row.
+        if self._is_ending(attempts[0].run_id):
+            self._take_back(attempts, mark)
+            message = f"the account of run {attempts[0].run_id} is being made"
+            raise StoreConflict(message)
+
+    def _is_ending(self, run_id: str) -> bool:
+        item = patiently(
+            lambda: self._client.get_item(
+                TableName=self._table, Key=key_of(run_id, "run"), ConsistentRead=True
+            )
+        ).get("Item")
+        return (
+            item is not None and Run.model_validate_json(item["doc"]["S"]).finished_at is not None
+        )
+
+    def _take_back(self, attempts: Sequence[Attempt], mark: dict[str, str]) -> None:
+        for attempt in attempts:
+            with suppress(StoreConflict):  # closed by the reducer: it counts after all
+                patiently(
+                    partial(
+                        self._client.delete_item,
+                        TableName=self._table,
+                        Key=_attempt_key(attempt),
+                        ConditionExpression="written = :written",
+                        ExpressionAttributeValues={":written": mark},
+                    )
+                )
 
     def close_attempts(self, attempts: Sequence[Attempt]) -> None:
         """Record outcomes, all or none. Raises StoreConflict if one has an outcome already."""
@@ -32,30 +63,34 @@ class AttemptRows(LedgerTable):
 
     def _write(
         self, attempts: Sequence[Attempt], condition: str, values: Mapping[str, dict[str, str]]
-    ) -> None:
-        if len(attempts) == 1:
-            self._put(_attempt_item(attempts[0]), condition, values)
-            return
-        for start in range(0, len(attempts), TRANSACTION_SIZE):
-            self._write_together(attempts[start : start + TRANSACTION_SIZE], condition, values)
+    ) -> dict[str, str]:
+        """Returns the mark that the rows carry."""
+        mark = {"S": new_mark()}
+        puts = [
+            self._put_of({**_attempt_item(attempt), "written": mark}, condition, values)
+            for attempt in attempts
+        ]
+        if len(puts) == 1:
+            patiently(lambda: self._client.put_item(**puts[0]))
+        else:
+            for together in transactions(puts):
+                self._write_together(together)
+        return mark
 
-    def _write_together(
-        self, attempts: Sequence[Attempt], condition: str, values: Mapping[str, dict[str, str]]
-    ) -> None:
-        writes: list[TransactWriteItemTypeDef] = []
-        for attempt in attempts:
-            put: dict[str, Any] = {
-                "TableName": self._table,
-                "Item": _attempt_item(attempt),
-                "ConditionExpression": condition,
-            }
-            if values:
-                put["ExpressionAttributeValues"] = values
-            writes.append({"Put": put})  # type: ignore[typeddict-item]
-        try:
-            self._client.transact_write_items(TransactItems=writes)
-        except ClientError as error:
-            raise conflict_of(error) from error
+    def _write_together(self, puts: Sequence[dict[str, Any]]) -> None:
+        writes: list[Any] = [{"Put": put} for put in puts]
+        patiently(lambda: self._client.transact_write_items(TransactItems=writes))
+
+    def _put_of(
+        self, item: dict[str, Any], condition: str, values: Mapping[str, dict[str, str]]
+    ) -> dict[str, Any]:
+        """A conditional write that recognises itself where it is tried again."""
+        return {
+            "TableName": self._table,
+            "Item": item,
+            "ConditionExpression": f"({condition}) OR written = :written",
+            "ExpressionAttributeValues": {**values, ":written": item["written"]},
+        }
 
     def attempts(self, run_id: str) -> Iterator[Attempt]:
         """All attempts of a run, consistently, every page."""
@@ -99,11 +134,15 @@ class AttemptRows(LedgerTable):
         return [Attempt.model_validate_json(item["doc"]["S"]) for item in answer["Items"]]
 
 
+def _attempt_key(attempt: Attempt) -> dict[str, dict[str, str]]:
+    return key_of(attempt.run_id, f"attempt#{attempt.key}#{attempt.number:04d}")
+
+
 def _attempt_item(attempt: Attempt) -> dict[str, dict[str, str]]:
     # What leads from a sandbox to its owner stands beside the document, for the index.
     sandbox = {"sandbox_id": {"S": attempt.sandbox_id}} if attempt.sandbox_id else {}
     return {
-        **key_of(attempt.run_id, f"attempt#{attempt.key}#{attempt.number:04d}"),
+        **_attempt_key(attempt),
         "attempt_state": {"S": attempt.state.value},
         "changed_at": {"S": to_timestamp(attempt.changed_at)},
         "doc": {"S": attempt.model_dump_json(exclude_none=True)},

@@ -3,16 +3,10 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 
-from botocore.exceptions import ClientError
-
-from glovebox.adapters.dynamodb_table import (
-    CONFLICTS,
-    KEEP_SECONDS,
-    LedgerTable,
-    code_of,
-    key_of,
-)
+from glovebox.adapters.dynamodb_table import KEEP_SECONDS, LedgerTable, key_of
+from glovebox.adapters.dynamodb_writes import patiently
 from glovebox.domain.errors import StoreConflict
 from glovebox.ports import Claim
 
@@ -46,8 +40,10 @@ class BatchClaims(LedgerTable):
                 Key=key_of(run_id, f"batch#{batch_id}"),
                 ConsistentRead=True,
             ).get("Item", {})
-            done = stored.get("batch_state", {}).get("S") == "done"
-            return Claim.DONE if done else Claim.HELD
+            if stored.get("batch_state", {}).get("S") == "done":
+                return Claim.DONE
+            # Ours where the claim was written, and its answer lost.
+            return Claim.OURS if stored.get("owner", {}).get("S") == owner else Claim.HELD
         return Claim.OURS
 
     def release_batch(self, run_id: str, batch_id: str, owner: str) -> None:
@@ -65,17 +61,16 @@ class BatchClaims(LedgerTable):
     def _update_own_batch(
         self, run_id: str, batch_id: str, owner: str, change: str, values: dict[str, dict[str, str]]
     ) -> None:
-        try:
-            self._client.update_item(
-                TableName=self._table,
-                Key=key_of(run_id, f"batch#{batch_id}"),
-                UpdateExpression=change,
-                # "owner" is one of DynamoDB's reserved words.
-                ConditionExpression="#owner = :owner",
-                ExpressionAttributeNames={"#owner": "owner"},
-                ExpressionAttributeValues={**values, ":owner": {"S": owner}},
+        # Where our lease was over and another launcher took the batch, that one will finish it.
+        with suppress(StoreConflict):
+            patiently(
+                lambda: self._client.update_item(
+                    TableName=self._table,
+                    Key=key_of(run_id, f"batch#{batch_id}"),
+                    UpdateExpression=change,
+                    # "owner" is one of DynamoDB's reserved words.
+                    ConditionExpression="#owner = :owner",
+                    ExpressionAttributeNames={"#owner": "owner"},
+                    ExpressionAttributeValues={**values, ":owner": {"S": owner}},
+                )
             )
-        except ClientError as error:
-            if code_of(error) not in CONFLICTS:
-                raise
-            # Our lease was over and another launcher took the batch: it will finish it.

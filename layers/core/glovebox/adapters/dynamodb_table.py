@@ -17,16 +17,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import ClientError
-
-from glovebox.domain.errors import StoreConflict
+from glovebox.adapters.dynamodb_writes import patiently
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 KEEP_SECONDS = 90 * 24 * 3600
 """How long a row outlives its run. Reports are kept 30 days by default: history outlives them."""
-CONFLICTS = {"ConditionalCheckFailedException", "TransactionCanceledException"}
 
 
 class LedgerTable:
@@ -50,22 +47,9 @@ class LedgerTable:
         }
         if values:
             request["ExpressionAttributeValues"] = values
-        try:
-            self._client.put_item(**request)
-        except ClientError as error:
-            raise conflict_of(error) from error
+        patiently(lambda: self._client.put_item(**request))
 
 
 def key_of(run_id: str, sk: str) -> dict[str, dict[str, str]]:
     """The key of a run's row."""
     return {"pk": {"S": f"run#{run_id}"}, "sk": {"S": sk}}
-
-
-def code_of(error: ClientError) -> str:
-    """The name of what AWS answered."""
-    return str(error.response.get("Error", {}).get("Code", ""))
-
-
-def conflict_of(error: ClientError) -> Exception:
-    """What to raise instead: a lost condition is a conflict, anything else stays what it is."""
-    return StoreConflict(str(error)) if code_of(error) in CONFLICTS else error

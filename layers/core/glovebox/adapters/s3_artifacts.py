@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from glovebox.domain.errors import NotFound, SourceError
+from glovebox.domain.errors import NotFound, SourceError, StoreConflict
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 _MISSING = {"NoSuchKey", "NoSuchVersion", "NoSuchBucket", "404", "AccessDenied"}
+
+_RACE_TRIES = 5
 
 
 class S3Artifacts:
@@ -34,6 +36,29 @@ class S3Artifacts:
         self._client.put_object(
             Bucket=self._bucket, Key=key, Body=content, ContentType=content_type
         )
+
+    def put_new(self, key: str, content: bytes, content_type: str) -> bool:
+        """Write an object unless there is one; False where there was. A write that went through
+        unheard may be told as False."""
+        for _ in range(_RACE_TRIES):
+            try:
+                self._client.put_object(
+                    Bucket=self._bucket,
+                    Key=key,
+                    Body=content,
+                    ContentType=content_type,
+                    IfNoneMatch="*",
+                )
+            except ClientError as error:
+                code = error.response.get("Error", {}).get("Code")
+                if code == "PreconditionFailed":
+                    return False
+                if code != "ConditionalRequestConflict":
+                    raise
+                continue  # another write to this key is under way: which one wins is not known yet
+            return True
+        message = f"{key} was written to {_RACE_TRIES} times at once"
+        raise StoreConflict(message)
 
     def get(self, key: str, *, limit: int, version: str | None = None) -> bytes:
         """Read an object of at most `limit` bytes, in its newest version where none is named.

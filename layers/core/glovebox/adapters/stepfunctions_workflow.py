@@ -6,7 +6,7 @@ import json
 import logging
 from typing import TYPE_CHECKING
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 if TYPE_CHECKING:
     from mypy_boto3_stepfunctions import SFNClient
@@ -59,11 +59,11 @@ class StepFunctionsWorkflow:
         """Say that the batch is alive; False where nobody waits for it any more."""
         try:
             self._client.send_task_heartbeat(taskToken=token)
-        except ClientError as error:
-            if _code(error) not in _NOBODY_WAITS:
-                _log.warning("heartbeat not delivered", extra={"reason": _code(error)})
-                return True
-            return False
+        except (ClientError, BotoCoreError) as error:
+            if _code(error) in _NOBODY_WAITS:
+                return False
+            # The next one may be heard, and three may be missed.
+            _log.warning("heartbeat not delivered", extra={"reason": _code(error)})
         return True
 
     def _required_arn(self) -> str:
@@ -73,5 +73,8 @@ class StepFunctionsWorkflow:
         return self._arn
 
 
-def _code(error: ClientError) -> str:
-    return str(error.response.get("Error", {}).get("Code", ""))
+def _code(error: ClientError | BotoCoreError) -> str:
+    """What AWS answered, or the class of what kept it from answering."""
+    if isinstance(error, ClientError):
+        return str(error.response.get("Error", {}).get("Code", ""))
+    return type(error).__name__

@@ -103,6 +103,11 @@ def report_key(run_id: str, file_name: str) -> str:
     return f"runs/{run_id}/report/{file_name}"
 
 
+def notice_key(run_id: str) -> str:
+    """What subscribers were told of the run's end."""
+    return f"runs/{run_id}/notice.json"
+
+
 def dead_letter_key(message_id: str) -> str:
     """A launch message that nobody could read."""
     return f"dead-letters/{message_id}"

@@ -1,4 +1,8 @@
-"""Fold attempts, counted against the plan, into the report. Order and repeats do not matter."""
+"""Fold attempts, counted against the plan, into the report. Order and repeats do not matter.
+
+The first report that is written is the run's: whoever reduces it at the same time, or again
+after a crash, goes on from that one, so that no two accounts of a run ever exist.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +10,11 @@ import json
 from dataclasses import dataclass
 
 from glovebox.domain import keys
+from glovebox.domain.attempt import Attempt, AttemptState, Fault
 from glovebox.domain.errors import NotFound, StoreConflict
 from glovebox.domain.junit import to_junit
-from glovebox.domain.outcome import RunState
+from glovebox.domain.moment import to_epoch_seconds
+from glovebox.domain.outcome import Outcome, RunState, StopReason
 from glovebox.domain.plan import Plan, PlannedTest
 from glovebox.domain.report import Report, make_report
 from glovebox.domain.run import Run
@@ -52,15 +58,40 @@ class ReduceRun:
     def __call__(self, run_id: str, broken: str | None = None) -> Notification:
         """Reduce the run. `broken` says why it could not go on, if it could not."""
         run = self.runs.run(run_id)
-        if run.is_finished:
-            return self._notification(run, self._stored_report(run_id))
-        # The end is fixed before the report is made, so that a repeat makes the same report.
-        if run.finished_at is None:
-            run = self.runs.update_run(
-                run_id, state=RunState.REDUCING, finished_at=self.clock.now(), message=broken
-            )
+        report = self._stored_report(run_id)
+        if report is None:
+            report = self._report(run, broken)
+        if not run.is_finished:
+            run = self._finish(run, report)
+        return self._notification(run, report)
+
+    def _stored_report(self, run_id: str) -> Report | None:
+        key = keys.report_key(run_id, REPORT_JSON)
+        try:
+            content = self.artifacts.get(key, limit=DOCUMENT_LIMIT_BYTES)
+        except NotFound:
+            return None
+        return Report.model_validate_json(content)
+
+    def _report(self, run: Run, broken: str | None) -> Report:
+        """The run's report: made from the ledger, unless another reducer was quicker."""
+        try:
+            if run.finished_at is None:
+                run = self.runs.update_run(
+                    run.run_id,
+                    state=RunState.REDUCING,
+                    finished_at=self.clock.now(),
+                    message=broken,
+                )
+        except StoreConflict:
+            # It has finished just now.
+            stored = self._stored_report(run.run_id)
+            if stored is None:
+                raise
+            return stored
         plan = self._plan(run)
-        attempts = list(self.runs.attempts(run_id))
+        read = list(self.runs.attempts(run.run_id))
+        attempts = [ended for attempt in read if (ended := self._ended(run, attempt))]
         report = make_report(
             run,
             plan.tests,
@@ -68,8 +99,10 @@ class ReduceRun:
             finished_at=run.finished_at or self.clock.now(),
             broken=run.message,
         )
-        self._store(run_id, report)
-        return self._notification(self._finish(run, report), report)
+        content = report.model_dump_json(indent=1).encode()
+        if self.artifacts.put_new(keys.report_key(run.run_id, REPORT_JSON), content, JSON_TYPE):
+            return report
+        return self._stored_report(run.run_id) or report
 
     def _plan(self, run: Run) -> Plan:
         try:
@@ -79,32 +112,53 @@ class ReduceRun:
             tests: tuple[PlannedTest, ...] = ()
             return Plan(run_id=run.run_id, name=run.name, tests=tests, bundle_key="", parallelism=1)
 
-    def _store(self, run_id: str, report: Report) -> None:
-        content = report.model_dump_json(indent=1).encode()
-        self.artifacts.put(keys.report_key(run_id, REPORT_JSON), content, JSON_TYPE)
-        self.artifacts.put(keys.report_key(run_id, JUNIT_XML), to_junit(report), XML_TYPE)
+    def _ended(self, run: Run, attempt: Attempt) -> Attempt | None:
+        """The attempt, closed: what is still said of it later would not be in the report.
+
+        None where it was taken back: whoever opened it has seen that the end had come.
+        """
+        if attempt.state is not AttemptState.RUNNING:
+            return attempt
+        ended = _closed(attempt, run.stop_reason, self.clock.now())
+        try:
+            self.runs.close_attempts([ended])
+        except StoreConflict:
+            # It was recorded this very moment, by somebody slow: that stands.
+            recorded = self.runs.attempts_of_test(attempt.run_id, attempt.key)
+            return next((a for a in recorded if a.number == attempt.number), None)
+        return ended
 
     def _finish(self, run: Run, report: Report) -> Run:
+        content, key = to_junit(report), keys.report_key(run.run_id, JUNIT_XML)
+        self.artifacts.put(key, content, XML_TYPE)
         try:
             finished = self.runs.update_run(
                 run.run_id,
                 state=RunState.FINISHED,
                 conclusion=report.conclusion,
                 summary=report.summary.model_dump(),
+                # As the report says, whoever of several reducers wrote it.
+                finished_at=to_epoch_seconds(report.finished_at),
+                message=report.message,
             )
         except StoreConflict:
             return self.runs.run(run.run_id)
         return finished
 
-    def _stored_report(self, run_id: str) -> Report:
-        key = keys.report_key(run_id, REPORT_JSON)
-        return Report.model_validate_json(self.artifacts.get(key, limit=DOCUMENT_LIMIT_BYTES))
-
     def _notification(self, run: Run, report: Report) -> Notification:
+        """What was told first: by a repeat, the run before this one may be another."""
         previous = self.runs.previous_conclusion(run)
+        told = json.dumps(self._message(run, report, previous))
+        key = keys.notice_key(run.run_id)
+        if not self.artifacts.put_new(key, told.encode(), JSON_TYPE):
+            told = self.artifacts.get(key, limit=DOCUMENT_LIMIT_BYTES).decode()
+            previous = json.loads(told)["previous_conclusion"]
         self.runs.note_conclusion(run)
         changed = previous is not None and previous != report.conclusion
-        message = {
+        return Notification(told, run.name, report.conclusion.value, changed)
+
+    def _message(self, run: Run, report: Report, previous: str | None) -> dict[str, object]:
+        return {
             "schema_version": 1,
             "event": "run.finished",
             "run_id": run.run_id,
@@ -117,4 +171,23 @@ class ReduceRun:
                 "junit": self.artifacts.uri(keys.report_key(run.run_id, JUNIT_XML)),
             },
         }
-        return Notification(json.dumps(message), run.name, report.conclusion.value, changed)
+
+
+def _closed(attempt: Attempt, stop_reason: StopReason | None, now: float) -> Attempt:
+    """An attempt of which nothing was heard any more."""
+    lost = {
+        "outcome": Outcome.ERRORED,
+        "fault": Fault.LOST,
+        "message": "lost: whoever drove this attempt vanished",
+    }
+    stopped = {"outcome": Outcome.CANCELLED, "message": "the run was stopped"}
+    told = lost if stop_reason is None else stopped
+    return attempt.model_copy(
+        update={
+            "state": AttemptState.FINISHED,
+            "changed_at": now,
+            "ends_at": None,
+            "nonce": None,
+            **told,
+        }
+    )
