@@ -37,7 +37,8 @@ from glovebox.usecases.pacing import PacedSandboxes
 from glovebox.usecases.secrets import BatchSecrets
 from glovebox.usecases.watch import RunWatch
 
-BATCH_LIMIT_BYTES = 8 * 1024 * 1024
+BATCH_LIMIT_BYTES = 64 * 1024 * 1024
+"""A suite of 5 000 tests with ids of 2 KiB, all in one sandbox, is 10 MB."""
 BUNDLE_LIMIT_BYTES = 200 * 1024 * 1024
 HEARTBEAT_SECONDS = 20
 """How often a launcher says that its batch is alive; a third of what the Map waits."""

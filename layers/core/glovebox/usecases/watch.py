@@ -42,7 +42,8 @@ class RunWatch:
             run = self._runs.run(self._run_id)
             if self._is_over() and run.stop_reason is None:
                 run = self._runs.request_stop(self._run_id, StopReason.TIMED_OUT)
-            if run.is_finished or run.stop_reason is not None:
+            # Once its account is made, no further attempt would count.
+            if run.finished_at is not None or run.stop_reason is not None:
                 self._stopped.set()
         except NotFound:
             self._stopped.set()
