@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.stack.definitions import ROOT
 
-GROUPS = ("SIDE_BY_SIDE", "FILE_BY_FILE", "LOUD", "ALONE")
+GROUPS = ("SIDE_BY_SIDE", "FILE_BY_FILE", "LOUD", "ALONE", "LAB")
 
 
 def test_make_runs_every_file_of_tests_once() -> None:
@@ -17,12 +17,15 @@ def test_make_runs_every_file_of_tests_once() -> None:
     named = {
         name: re.findall(rf"^{name} := (.*)$", text, re.MULTILINE)[0].split() for name in GROUPS
     }
-    loud = {ROOT / path for path in named["LOUD"]}
+    assert "--ignore $(LAB) $(ALONE)" in text
 
     def group_of(file: Path) -> list[str]:
-        if file in loud:
-            return ["LOUD"]
-        return [name for name in GROUPS for path in named[name] if file.is_relative_to(ROOT / path)]
+        found = [
+            name for name in GROUPS for path in named[name] if file.is_relative_to(ROOT / path)
+        ]
+        # These are taken out of the others.
+        apart = [name for name in ("LOUD", "LAB") if name in found]
+        return apart or found
 
     files = [
         file for file in (ROOT / "tests").rglob("test_*.py") if "node_modules" not in str(file)
