@@ -11,7 +11,7 @@ PIP_FLAGS := --quiet --disable-pip-version-check --no-deps --require-hashes
 
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help setup demo live test check unit lock bench-floor bench-sandbox chaos model bwrap node tools alone lab clean
+.PHONY: help setup demo live test check unit lock bench-floor bench-before bench-sandbox chaos model bwrap node tools alone lab clean
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -87,6 +87,9 @@ test: ## Everything that CI runs
 
 bench-floor: setup ## Wall time against bare bubblewrap and pytest
 	@$(BIN)/python benchmarks/floor.py
+
+bench-before: setup ## This checkout beside another one (BEFORE=folder)
+	@$(BIN)/python benchmarks/before.py $(BEFORE)
 
 bench-sandbox: setup ## The sandbox server against bare bubblewrap
 	@$(BIN)/python benchmarks/sandbox.py
