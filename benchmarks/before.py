@@ -44,7 +44,7 @@ def warm_stack(checkout: Path) -> Iterator[str]:
 def seconds_of(checkout: Path, api: str, folder: Path, expected: int) -> float:
     """Wall seconds of one run."""
     began = time.perf_counter()
-    command = [checkout / ".venv/bin/glovebox", "run", "--api", api, "-o", "json", folder]
+    command = [str(checkout / ".venv/bin/glovebox"), "run", "--api", api, "-o", "json", str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     seconds = time.perf_counter() - began
     if done.returncode != 0 or json.loads(done.stdout)["summary"]["passed"] != expected:
