@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 
 from glovebox.domain import keys
 from glovebox.domain.errors import NotFound, StoreConflict
 from glovebox.domain.junit import to_junit
+from glovebox.domain.notice import RunEvent, RunFinished
 from glovebox.domain.outcome import RunState
 from glovebox.domain.plan import Plan, PlannedTest
 from glovebox.domain.report import Report, make_report
@@ -35,6 +35,7 @@ class Notification:
     def attributes(self) -> dict[str, str]:
         """What subscribers filter by."""
         return {
+            "event": RunEvent.FINISHED.value,
             "name": self.name,
             "conclusion": self.conclusion,
             "changed": "true" if self.changed else "false",
@@ -104,17 +105,16 @@ class ReduceRun:
         previous = self.runs.previous_conclusion(run)
         self.runs.note_conclusion(run)
         changed = previous is not None and previous != report.conclusion
-        message = {
-            "schema_version": 1,
-            "event": "run.finished",
-            "run_id": run.run_id,
-            "name": run.name,
-            "conclusion": report.conclusion.value,
-            "previous_conclusion": previous,
-            "summary": report.summary.model_dump(),
-            "reports": {
+        message = RunFinished(
+            run_id=run.run_id,
+            name=run.name,
+            conclusion=report.conclusion,
+            previous_conclusion=previous,
+            summary=report.summary,
+            reports={
                 "json": self.artifacts.uri(keys.report_key(run.run_id, REPORT_JSON)),
                 "junit": self.artifacts.uri(keys.report_key(run.run_id, JUNIT_XML)),
             },
-        }
-        return Notification(json.dumps(message), run.name, report.conclusion.value, changed)
+            origin=run.origin,
+        )
+        return Notification(message.model_dump_json(), run.name, report.conclusion.value, changed)
