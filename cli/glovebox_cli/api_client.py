@@ -47,6 +47,7 @@ class ApiClient:
         self,
         url: str,
         *,
+        auth: httpx.Auth | None = None,
         patience_seconds: float = 10.0,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -56,6 +57,7 @@ class ApiClient:
         self.give_up: Callable[[], bool] = lambda: False
         """Asked between repeats: whether nobody wants to wait any more."""
         self._sleep = sleep
+        self._auth = auth
         # A proxy for the outside world does not know this machine's own ports.
         local = {f"all://{host}": None for host in ("127.0.0.1", "localhost", "[::1]")}
         timeout = httpx.Timeout(READ_SECONDS, connect=CONNECT_SECONDS)
@@ -171,7 +173,7 @@ class ApiClient:
             request = self._http.build_request(
                 method, self.url + path, json=body, params=query or None, headers=headers
             )
-            return self._bounded(request, MAX_ANSWER_BYTES)
+            return self._bounded(request, MAX_ANSWER_BYTES, self._auth)
 
         response = self._persist(f"{method} {path}", send, once=once)
         try:
@@ -219,8 +221,11 @@ class ApiClient:
     def _get_bounded(self, url: str, limit: int) -> httpx.Response:
         return self._bounded(self._http.build_request("GET", url), limit)
 
-    def _bounded(self, request: httpx.Request, limit: int) -> httpx.Response:
-        response = self._http.send(request, stream=True)
+    def _bounded(
+        self, request: httpx.Request, limit: int, auth: httpx.Auth | None = None
+    ) -> httpx.Response:
+        # Only the API's own requests are signed: a presigned URL brings its signature along.
+        response = self._http.send(request, stream=True, auth=auth)
         try:
             content = bytearray()
             for chunk in response.iter_bytes():

@@ -30,7 +30,7 @@ _MOST_PAGES = 10_000  # of attempts; an API whose cursor never rests must not ho
 @contextmanager
 def _connected(choice: TargetChoice, screen: Screen) -> Iterator[tuple[ApiClient, Target]]:
     target = existing_target(choice, screen)
-    with ApiClient(target.url) as api, api_errors_explained():
+    with ApiClient(target.url, auth=target.auth) as api, api_errors_explained():
         yield api, target
 
 

@@ -52,6 +52,33 @@ ApiOption = Annotated[
         help=f"The API to speak to. Default: the environment's {API_URL_VARIABLE}.",
     ),
 ]
+StackOption = Annotated[
+    str | None,
+    typer.Option(
+        "--stack",
+        metavar="NAME",
+        help="The deployed CloudFormation stack to speak to, with your AWS credentials.",
+        show_default=False,
+    ),
+]
+RegionOption = Annotated[
+    str | None,
+    typer.Option(
+        "--region",
+        metavar="REGION",
+        help="AWS region of the stack. Default: that of the environment or the profile.",
+        show_default=False,
+    ),
+]
+ProfileOption = Annotated[
+    str | None,
+    typer.Option(
+        "--profile",
+        metavar="PROFILE",
+        help="Profile of your AWS configuration.",
+        show_default=False,
+    ),
+]
 LocalOption = Annotated[
     bool, typer.Option("--local", help="Speak to your running embedded stack on this machine.")
 ]

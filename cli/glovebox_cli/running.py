@@ -46,7 +46,9 @@ def execute(request: RunRequest) -> ExitCode:
 
 
 def _client(target: Target, stop: Interruption) -> ApiClient:
-    api = ApiClient(target.url, patience_seconds=WATCH_PATIENCE_SECONDS, sleep=stop.sleep)
+    api = ApiClient(
+        target.url, auth=target.auth, patience_seconds=WATCH_PATIENCE_SECONDS, sleep=stop.sleep
+    )
     api.give_up = lambda: stop.requested
     return api
 

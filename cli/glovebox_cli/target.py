@@ -17,10 +17,12 @@ from glovebox_cli.screen import Screen
 if TYPE_CHECKING:
     from glovebox_local.endpoints import Endpoints
 
+    from glovebox_cli.deployed import Account, SignedRequests
+
 API_URL_VARIABLE = "GLOVEBOX_API_URL"
 SECRET_VARIABLE = "GLOVEBOX_SECRET_"  # noqa: S105 - a variable's name; its end is the secret's
 _CHOICES = (
-    "Say where: --local (on this machine, no account needed), --api URL, "
+    "Say where: --local (on this machine, no account needed), --stack NAME, --api URL, "
     f"or set {API_URL_VARIABLE}."
 )
 
@@ -33,17 +35,25 @@ class TargetChoice:
     api_from_environment: str | None = None
     local: bool = False
     fresh: bool = False
+    stack: str | None = None
+    region: str | None = None
+    profile: str | None = None
 
     def checked(self) -> TargetChoice:
         """Refuse combinations that mean nothing."""
-        if self.local and self.api:
-            message = "--local and --api exclude each other"
+        places = {"--local": self.local, "--stack": self.stack, "--api": self.api}
+        named = [option for option, given in places.items() if given]
+        if len(named) > 1:
+            message = f"{' and '.join(named)} exclude each other"
             raise CommandFailure(message, code=ExitCode.USAGE, hint=_CHOICES)
+        if self.local and (self.region or self.profile):
+            message = "--region and --profile are of AWS, and --local is this machine"
+            raise CommandFailure(message, code=ExitCode.USAGE)
         if self.fresh and not self.local:
             message = "--fresh needs --local: it asks for a stack of its own on this machine"
             raise CommandFailure(message, code=ExitCode.USAGE)
         url = self.url
-        if not self.local and not url:
+        if not self.local and not self.stack and not url:
             message = "it is not said where to run"
             raise CommandFailure(message, code=ExitCode.USAGE, hint=_CHOICES)
         if url is not None and not url.startswith(("http://", "https://")):
@@ -53,13 +63,24 @@ class TargetChoice:
 
     @property
     def url(self) -> str | None:
-        """The API named; --local on the command line outweighs the environment."""
-        return self.api or (None if self.local else self.api_from_environment)
+        """The API named; --local and --stack on the command line outweigh the environment."""
+        return self.api or (None if self.local or self.stack else self.api_from_environment)
 
 
-def target_choice(api: str | None, *, local: bool, fresh: bool = False) -> TargetChoice:
+def target_choice(
+    api: str | None,
+    *,
+    local: bool,
+    fresh: bool = False,
+    stack: str | None = None,
+    region: str | None = None,
+    profile: str | None = None,
+) -> TargetChoice:
     """The command line's choice, and the environment's."""
-    return TargetChoice(api or None, os.environ.get(API_URL_VARIABLE) or None, local, fresh)
+    from_environment = os.environ.get(API_URL_VARIABLE) or None
+    return TargetChoice(
+        api or None, from_environment, local, fresh, stack or None, region or None, profile or None
+    )
 
 
 @dataclass(frozen=True)
@@ -71,13 +92,15 @@ class Target:
     """Whether it ends with this command."""
     options: tuple[str, ...] = ()
     """What names it on a command line."""
+    auth: SignedRequests | None = None
+    """What signs its requests, where it wants them signed."""
 
 
 def existing_target(choice: TargetChoice, screen: Screen) -> Target:
     """A named API or a running stack; never starts one."""
     choice.checked()
-    if choice.url is not None:
-        return _named(choice)
+    if choice.stack is not None or choice.url is not None:
+        return _named(choice, screen)
     running = _running_stacks()
     if not running:
         message = "no embedded stack of yours is running"
@@ -95,8 +118,8 @@ def run_target(
     `secrets` are the names that the manifest wants: a stack of its own must be given them all.
     """
     choice.checked()
-    if choice.url is not None:
-        yield _named(choice)
+    if choice.stack is not None or choice.url is not None:
+        yield _named(choice, screen)
         return
     running = [] if choice.fresh else _running_stacks()
     if running:
@@ -127,9 +150,27 @@ def started_stack(stop: Interruption, **settings: Any) -> Iterator[Endpoints]:
             stack.stop()
 
 
-def _named(choice: TargetChoice) -> Target:
+def _named(choice: TargetChoice, screen: Screen) -> Target:
+    from glovebox_cli.deployed import Account, region_of_api, signature, stack_api
+
+    account = Account(choice.profile, choice.region)
+    if choice.stack is not None:
+        url = stack_api(choice.stack, account)
+        return Target(url, False, ("--stack", choice.stack, *_of(account)), signature(account))
     url = choice.url or ""
-    return Target(url, options=("--api", url) if choice.api else ())
+    options = ("--api", url, *_of(account)) if choice.api else _of(account)
+    region = choice.region or region_of_api(url)
+    if region is None:
+        return Target(url, options=options)
+    auth = signature(account, region)
+    if auth is None:
+        screen.warn("there are no AWS credentials: requests are sent unsigned")
+    return Target(url, options=options, auth=auth)
+
+
+def _of(account: Account) -> tuple[str, ...]:
+    words = (("--region", account.region), ("--profile", account.profile))
+    return tuple(word for option, value in words if value for word in (option, value))
 
 
 def _running(running: Sequence[Endpoints], screen: Screen) -> Target:

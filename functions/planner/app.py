@@ -35,6 +35,7 @@ class PlannerSettings(Settings):
 
     table: str = Field(alias="GLOVEBOX_TABLE")
     data_bucket: str = Field(alias="GLOVEBOX_DATA_BUCKET")
+    manifest_bucket: str = Field(alias="GLOVEBOX_MANIFEST_BUCKET")
     hopx_base_url: str = Field(alias="HOPX_BASE_URL")
     hopx_api_key_secret: str = Field(alias="HOPX_API_KEY_SECRET")
     sandboxes_per_minute: int = Field(alias="GLOVEBOX_SANDBOXES_PER_MINUTE", ge=1)
@@ -64,7 +65,8 @@ def wired() -> tuple[PrepareRun, PlanRun, SettleRound, PacedSandboxes]:
     key = aws.secret(settings.hopx_api_key_secret)
     images = HopxImages(settings.hopx_base_url, key, SystemClock())
     runs = DynamoRuns(aws.dynamodb(), settings.table)
-    artifacts = S3Artifacts(aws.s3(), settings.data_bucket)
+    readable = (settings.manifest_bucket,)
+    artifacts = S3Artifacts(aws.s3(), settings.data_bucket, readable)
     clock = SystemClock()
     limits = PaceLimits(settings.sandboxes_per_minute, settings.max_sandboxes)
     pace = DynamoPace(aws.dynamodb(), settings.table, limits, clock)

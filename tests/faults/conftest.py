@@ -1,4 +1,5 @@
-"""Nothing here waits for real: the pauses between two tries are left out."""
+"""Nothing here waits for real: the pauses between two tries are left out. And the S3 door, for
+every test that comes through it."""
 
 from __future__ import annotations
 
@@ -8,6 +9,9 @@ from types import SimpleNamespace
 
 import pytest
 from moto import mock_aws
+from moto.moto_api._internal.models import moto_api_backend
+
+from tests.faults.door import Door, emulated_aws
 
 
 @pytest.fixture
@@ -28,3 +32,15 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     made: list[float] = []
     monkeypatch.setattr("glovebox.adapters.dynamodb_writes.pause", made.append)
     return made
+
+
+@pytest.fixture(scope="module")
+def emulated() -> Iterator[None]:
+    with emulated_aws():
+        yield
+
+
+@pytest.fixture
+def door(emulated: None, monkeypatch: pytest.MonkeyPatch) -> Door:
+    moto_api_backend.reset()
+    return Door(monkeypatch)

@@ -179,10 +179,17 @@ class Stores:
         return getattr(self._real, name)
 
     def put(self, key: str, content: bytes, content_type: str) -> None:
+        self._count()
+        self._real.put(key, content, content_type)
+
+    def put_new(self, key: str, content: bytes, content_type: str) -> bool:
+        self._count()
+        return bool(self._real.put_new(key, content, content_type))
+
+    def _count(self) -> None:
         self._left -= 1
         if self._left == 0:
             raise ConnectionError
-        self._real.put(key, content, content_type)
 
 
 @pytest.mark.parametrize("fail_at", [1, 2])

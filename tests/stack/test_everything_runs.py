@@ -24,7 +24,7 @@ def test_make_runs_every_file_of_tests_once() -> None:
             name for name in GROUPS for path in named[name] if file.is_relative_to(ROOT / path)
         ]
         # These are taken out of the others.
-        apart = [name for name in ("LOUD", "LAB") if name in found]
+        apart: list[str] = [name for name in ("LOUD", "LAB") if name in found]
         return apart or found
 
     files = [

@@ -160,7 +160,7 @@ def test_a_run_cannot_go_on_for_ever() -> None:
     assert 86_400 <= state_machine()["TimeoutSeconds"] <= 7 * 86_400
 
 
-def test_subscribers_can_filter_by_name_conclusion_and_change() -> None:
+def test_subscribers_can_filter_by_event_name_conclusion_and_change() -> None:
     attributes = states()["Notify"]["Parameters"]["MessageAttributes"]
-    assert set(attributes) == {"name", "conclusion", "changed"}
+    assert set(attributes) == {"event", "name", "conclusion", "changed"}
     assert all(attribute["DataType"] == "String" for attribute in attributes.values())

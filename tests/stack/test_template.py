@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 import pytest
+from glovebox.domain.keys import NOT_MANIFESTS
 
 from tests.stack.definitions import (
     NOUNS,
@@ -203,7 +204,10 @@ def test_manifests_reach_intake_through_eventbridge() -> None:
     assert pattern == {
         "source": ["aws.s3"],
         "detail-type": ["Object Created"],
-        "detail": {"bucket": {"name": [{"Ref": "ManifestBucket"}]}},
+        "detail": {
+            "bucket": {"name": [{"Ref": "ManifestBucket"}]},
+            "object": {"key": [{"anything-but": {"suffix": list(NOT_MANIFESTS)}}]},
+        },
     }
 
 

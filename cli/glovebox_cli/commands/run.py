@@ -5,7 +5,14 @@ from __future__ import annotations
 import typer
 
 from glovebox_cli import run_options as given
-from glovebox_cli.options import ApiOption, ColorOption, ReportFolderOption
+from glovebox_cli.options import (
+    ApiOption,
+    ColorOption,
+    ProfileOption,
+    RegionOption,
+    ReportFolderOption,
+    StackOption,
+)
 from glovebox_cli.request import RunOutput, RunRequest
 from glovebox_cli.screen import Color
 from glovebox_cli.target import target_choice
@@ -16,6 +23,9 @@ def run(
     local: given.RunLocalOption = False,
     fresh: given.FreshOption = False,
     api: ApiOption = None,
+    stack: StackOption = None,
+    region: RegionOption = None,
+    profile: ProfileOption = None,
     output: given.RunOutputOption = RunOutput.TABLE,
     report: ReportFolderOption = None,
     junit: given.JunitOption = None,
@@ -29,7 +39,7 @@ def run(
 ) -> None:
     """Run every test of a manifest in its own fresh sandbox and report.
 
-    Say where: --local, --api URL, or the environment's GLOVEBOX_API_URL.
+    Say where: --local, --stack NAME, --api URL, or the environment's GLOVEBOX_API_URL.
     Ctrl-C cancels the run and waits for its end; a second one leaves at once.
 
     Exit codes: 0 passed, 1 failed, 2 usage or manifest, 3 errored (infrastructure),
@@ -39,7 +49,9 @@ def run(
 
     asked = RunRequest(
         path=path,
-        target=target_choice(api, local=local, fresh=fresh),
+        target=target_choice(
+            api, local=local, fresh=fresh, stack=stack, region=region, profile=profile
+        ),
         output=output,
         report_folder=report,
         junit_file=junit,

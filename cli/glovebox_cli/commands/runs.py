@@ -12,9 +12,12 @@ from glovebox_cli.options import (
     DocumentOutput,
     DocumentOutputOption,
     LocalOption,
+    ProfileOption,
+    RegionOption,
     ReportFolderOption,
     ReportOutput,
     RunIdArgument,
+    StackOption,
 )
 from glovebox_cli.screen import Color, Screen
 from glovebox_cli.target import target_choice
@@ -23,6 +26,9 @@ from glovebox_cli.target import target_choice
 def report(
     run_id: RunIdArgument,
     api: ApiOption = None,
+    stack: StackOption = None,
+    region: RegionOption = None,
+    profile: ProfileOption = None,
     local: LocalOption = False,
     output: Annotated[
         ReportOutput,
@@ -43,12 +49,20 @@ def report(
     from glovebox_cli.request import RunOutput
 
     wanted = Delivery(RunOutput(output.value), folder)
-    show_report(target_choice(api, local=local), Screen(color), run_id, wanted)
+    show_report(
+        target_choice(api, local=local, stack=stack, region=region, profile=profile),
+        Screen(color),
+        run_id,
+        wanted,
+    )
 
 
 def status(
     run_id: RunIdArgument,
     api: ApiOption = None,
+    stack: StackOption = None,
+    region: RegionOption = None,
+    profile: ProfileOption = None,
     local: LocalOption = False,
     output: DocumentOutputOption = DocumentOutput.TABLE,
     color: ColorOption = Color.AUTO,
@@ -60,11 +74,19 @@ def status(
     from glovebox_cli.inspection import show_status
 
     as_json = output is DocumentOutput.JSON
-    show_status(target_choice(api, local=local), Screen(color), run_id, as_json=as_json)
+    show_status(
+        target_choice(api, local=local, stack=stack, region=region, profile=profile),
+        Screen(color),
+        run_id,
+        as_json=as_json,
+    )
 
 
 def list_runs(
     api: ApiOption = None,
+    stack: StackOption = None,
+    region: RegionOption = None,
+    profile: ProfileOption = None,
     local: LocalOption = False,
     output: DocumentOutputOption = DocumentOutput.TABLE,
     color: ColorOption = Color.AUTO,
@@ -76,12 +98,19 @@ def list_runs(
     from glovebox_cli.inspection import show_list
 
     as_json = output is DocumentOutput.JSON
-    show_list(target_choice(api, local=local), Screen(color), as_json=as_json)
+    show_list(
+        target_choice(api, local=local, stack=stack, region=region, profile=profile),
+        Screen(color),
+        as_json=as_json,
+    )
 
 
 def cancel(
     run_id: RunIdArgument,
     api: ApiOption = None,
+    stack: StackOption = None,
+    region: RegionOption = None,
+    profile: ProfileOption = None,
     local: LocalOption = False,
     color: ColorOption = Color.AUTO,
 ) -> None:
@@ -91,7 +120,11 @@ def cancel(
     """
     from glovebox_cli.inspection import cancel_run
 
-    cancel_run(target_choice(api, local=local), Screen(color), run_id)
+    cancel_run(
+        target_choice(api, local=local, stack=stack, region=region, profile=profile),
+        Screen(color),
+        run_id,
+    )
 
 
 def logs(
@@ -105,6 +138,9 @@ def logs(
         ),
     ] = None,
     api: ApiOption = None,
+    stack: StackOption = None,
+    region: RegionOption = None,
+    profile: ProfileOption = None,
     local: LocalOption = False,
     color: ColorOption = Color.AUTO,
 ) -> None:
@@ -116,4 +152,9 @@ def logs(
     """
     from glovebox_cli.inspection import show_logs
 
-    show_logs(target_choice(api, local=local), Screen(color), run_id, test)
+    show_logs(
+        target_choice(api, local=local, stack=stack, region=region, profile=profile),
+        Screen(color),
+        run_id,
+        test,
+    )

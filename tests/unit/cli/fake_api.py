@@ -97,6 +97,16 @@ def report_of(*tests: dict[str, Any], conclusion: str = "passed", **more: Any) -
     }
 
 
+@dataclass(frozen=True)
+class Heard:
+    """A request as it came over the wire."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    content: bytes
+
+
 @dataclass
 class FakeApi:
     """The state that the handler serves. A test changes it, also while a run is followed."""
@@ -114,6 +124,9 @@ class FakeApi:
     on_look: Callable[[FakeApi], None] = lambda _: None
     """Called before each answer to `GET /runs/{id}` and `GET /runs/{id}/tests`."""
     on_cancel: Callable[[FakeApi], None] = lambda _: None
+    heard: list[Heard] = field(default_factory=list)
+    guard: Callable[[Heard], bool] = lambda _: True
+    """Whether a request to the API itself is let in."""
 
     def __post_init__(self) -> None:
         self.run = {
@@ -226,6 +239,9 @@ def _handler(api: FakeApi) -> type[BaseHTTPRequestHandler]:
             else:
                 body = json.loads(content) if content else None
             api.requests.append((self.command, path, body))
+            heard = Heard(self.command, self.path, dict(self.headers), content)
+            api.heard.append(heard)
+            presigned = path.startswith(("/blob", "/documents/"))
             waiting = api.refusals.get(f"{self.command} {path}")
             query = {name: values[0] for name, values in parse_qs(parts.query).items()}
             if waiting:
@@ -233,6 +249,8 @@ def _handler(api: FakeApi) -> type[BaseHTTPRequestHandler]:
                 if answer is None:
                     self.close_connection = True
                     return
+            elif not presigned and not api.guard(heard):
+                status, answer = 403, {"message": "Forbidden"}
             elif self.command == "PUT":
                 status, answer = 200, b""
             else:

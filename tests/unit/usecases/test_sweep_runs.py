@@ -73,7 +73,7 @@ def test_it_is_announced_in_the_words_of_the_state_machine(net: Net) -> None:
     net.sweep(lambda: 300)
     as_reduced = net.spine.reduce("lost")
     assert net.notices.published == [(as_reduced.message, as_reduced.attributes)]
-    assert set(as_reduced.attributes) == {"name", "conclusion", "changed"}
+    assert set(as_reduced.attributes) == {"event", "name", "conclusion", "changed"}
 
 
 def test_runs_that_are_driven_or_have_just_been_accepted_are_left_alone(net: Net) -> None:
@@ -171,5 +171,5 @@ def test_a_late_attempt_does_not_change_the_end(net: Net) -> None:
     )
     net.spine.runs.open_attempts([late])
     net.sweep(lambda: 300)
-    assert net.spine.reduce(run_id).message == json.dumps(net.told()[0])
+    assert json.loads(net.spine.reduce(run_id).message) == net.told()[0]
     assert net.spine.report(run_id) == report

@@ -26,6 +26,20 @@ def run_id_for_object(bucket: str, key: str, version: str) -> str:
     return f"s3-{digest[:24]}"
 
 
+REJECTED_SUFFIX = ".rejected.json"
+NOT_MANIFESTS = (REJECTED_SUFFIX, ".tar.gz", ".tgz", "/")
+"""How keys in the manifest bucket end that start nothing: our own notes, archives that a manifest
+may name as its source, and folders as consoles make them. template.yaml says the same."""
+MAX_S3_KEY_BYTES = 1024
+"""The limit of S3."""
+
+
+def rejected_key(manifest_key: str) -> str | None:
+    """Where the note about a refused manifest lies, beside it; None where S3 takes no such key."""
+    key = manifest_key + REJECTED_SUFFIX
+    return key if len(key.encode(errors="replace")) <= MAX_S3_KEY_BYTES else None
+
+
 def test_key(suite: str, test_id: str) -> str:
     """The short, safe name of a test within its run, for keys and URLs."""
     text = f"{suite}\0{test_id}".encode(errors="surrogatepass")

@@ -11,6 +11,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, Strict
 
+from glovebox.domain.keys import MAX_S3_KEY_BYTES
 from glovebox.domain.problem import Refusal, quoted
 
 NAME_PATTERN = "^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
@@ -22,7 +23,6 @@ GIT_REF_PATTERN = "^[A-Za-z0-9][A-Za-z0-9._/+@-]{0,254}$"
 
 MAX_TEXT_BYTES = 10_000  # one test id, argument, setup line or path
 MAX_ENV_VALUE_BYTES = 32_768  # Linux allows 128 KiB for one; all of them share the argv space
-MAX_S3_KEY_BYTES = 1024  # the limit of S3
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 

@@ -13,7 +13,7 @@ from glovebox.domain.moment import to_timestamp
 from glovebox.domain.outcome import Conclusion, Outcome
 from glovebox.domain.plan import PlannedTest
 from glovebox.domain.result import conclude, fold_attempts
-from glovebox.domain.run import Run
+from glovebox.domain.run import Origin, Run
 
 DOLLARS_PER_SANDBOX_SECOND = 2 * 1.4e-5 + 2 * 4.5e-6
 """The hosted list price of a default sandbox (2 vCPU at $1.4e-5, 2 GiB at $4.5e-6 a second)."""
@@ -106,6 +106,8 @@ class Report(_Document):
     schema_version: int = 1
     run_id: str
     name: str
+    origin: Origin | None = None
+    """The version of the object that the manifest was; null for other doors than S3."""
     conclusion: Conclusion
     message: str | None
     """Why the run ended as it did, where its tests do not say."""
@@ -152,6 +154,7 @@ def make_report(
     return Report(
         run_id=run.run_id,
         name=run.name,
+        origin=run.origin,
         conclusion=conclude(
             [report.result for report in reports], run.stop_reason, broken=broken is not None
         ),

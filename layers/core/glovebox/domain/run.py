@@ -7,6 +7,17 @@ from pydantic import BaseModel, ConfigDict
 from glovebox.domain.outcome import Conclusion, RunState, StopReason
 
 
+class Origin(BaseModel):
+    """The version of an object that a run's manifest was, where it came through the S3 door."""
+
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+
+    bucket: str
+    key: str
+    version: str | None
+    """None where the bucket keeps no versions."""
+
+
 class Run(BaseModel):
     """One run of one manifest. Times are seconds since the epoch."""
 
@@ -22,6 +33,8 @@ class Run(BaseModel):
     """Why the run ended as it did, where its tests do not say."""
     door: str
     """Which door it came through: `s3` or `api`."""
+    origin: Origin | None = None
+    """Which object the manifest was; None for other doors than S3."""
     created_at: float
     started_at: float | None = None
     finished_at: float | None = None

@@ -8,15 +8,11 @@ from glovebox.domain import keys
 from glovebox.domain.errors import ManifestError, StoreConflict
 from glovebox.domain.manifest import Manifest
 from glovebox.domain.manifest_text import load_manifest
-from glovebox.domain.outcome import Conclusion, RunState
 from glovebox.domain.release import beyond_this_release
-from glovebox.domain.run import Run
+from glovebox.domain.run import Origin, Run
 from glovebox.ports import Artifacts, Clock, Runs, Workflow
 from glovebox.usecases.rounds import JSON_TYPE
 from glovebox.usecases.source import archive_files
-
-REJECTED_NAME = "rejected"
-_REASON_CHARACTERS = 20_000
 
 
 @dataclass
@@ -28,7 +24,15 @@ class AcceptManifest:
     workflow: Workflow
     clock: Clock
 
-    def __call__(self, text: bytes | str, *, file: str, run_id: str, door: str) -> Run:
+    def __call__(
+        self,
+        text: bytes | str,
+        *,
+        file: str,
+        run_id: str,
+        door: str,
+        origin: Origin | None = None,
+    ) -> Run:
         """Accept the manifest as a run. Raises ManifestError, and then nothing has started."""
         manifest = load_manifest(text, file=file)
         problems = beyond_this_release(manifest, file)
@@ -38,6 +42,7 @@ class AcceptManifest:
             run_id=run_id,
             name=manifest.name,
             door=door,
+            origin=origin,
             created_at=self.clock.now(),
             parallelism_asked=manifest.parallelism,
         )
@@ -57,23 +62,3 @@ class AcceptManifest:
             self.artifacts.put(keys.inline_source_key(run_id), archive, "application/gzip")
         content = manifest.to_json().encode()
         self.artifacts.put(keys.manifest_key(run_id), content, JSON_TYPE)
-
-    def reject(self, error: ManifestError, *, run_id: str, door: str) -> Run:
-        """Keep a refused manifest on record, where nobody waits for an answer."""
-        now = self.clock.now()
-        run = Run(
-            run_id=run_id,
-            name=REJECTED_NAME,
-            state=RunState.FINISHED,
-            conclusion=Conclusion.REJECTED,
-            message=str(error)[:_REASON_CHARACTERS],
-            door=door,
-            created_at=now,
-            finished_at=now,
-            parallelism_asked=1,
-        )
-        try:
-            self.runs.create_run(run)
-        except StoreConflict:
-            return self.runs.run(run_id)
-        return run

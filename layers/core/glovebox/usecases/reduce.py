@@ -6,7 +6,6 @@ after a crash, goes on from that one, so that no two accounts of a run ever exis
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 
 from glovebox.domain import keys
@@ -14,6 +13,7 @@ from glovebox.domain.attempt import Attempt, AttemptState, Fault
 from glovebox.domain.errors import NotFound, StoreConflict
 from glovebox.domain.junit import to_junit
 from glovebox.domain.moment import to_epoch_seconds
+from glovebox.domain.notice import RunEvent, RunFinished
 from glovebox.domain.outcome import Outcome, RunState, StopReason
 from glovebox.domain.plan import Plan, PlannedTest
 from glovebox.domain.report import Report, make_report
@@ -41,6 +41,7 @@ class Notification:
     def attributes(self) -> dict[str, str]:
         """What subscribers filter by."""
         return {
+            "event": RunEvent.FINISHED.value,
             "name": self.name,
             "conclusion": self.conclusion,
             "changed": "true" if self.changed else "false",
@@ -148,29 +149,28 @@ class ReduceRun:
     def _notification(self, run: Run, report: Report) -> Notification:
         """What was told first: by a repeat, the run before this one may be another."""
         previous = self.runs.previous_conclusion(run)
-        told = json.dumps(self._message(run, report, previous))
+        told = self._message(run, report, previous).model_dump_json()
         key = keys.notice_key(run.run_id)
         if not self.artifacts.put_new(key, told.encode(), JSON_TYPE):
             told = self.artifacts.get(key, limit=DOCUMENT_LIMIT_BYTES).decode()
-            previous = json.loads(told)["previous_conclusion"]
+            previous = RunFinished.model_validate_json(told).previous_conclusion
         self.runs.note_conclusion(run)
         changed = previous is not None and previous != report.conclusion
         return Notification(told, run.name, report.conclusion.value, changed)
 
-    def _message(self, run: Run, report: Report, previous: str | None) -> dict[str, object]:
-        return {
-            "schema_version": 1,
-            "event": "run.finished",
-            "run_id": run.run_id,
-            "name": run.name,
-            "conclusion": report.conclusion.value,
-            "previous_conclusion": previous,
-            "summary": report.summary.model_dump(),
-            "reports": {
+    def _message(self, run: Run, report: Report, previous: str | None) -> RunFinished:
+        return RunFinished(
+            run_id=run.run_id,
+            name=run.name,
+            conclusion=report.conclusion,
+            previous_conclusion=previous,
+            summary=report.summary,
+            reports={
                 "json": self.artifacts.uri(keys.report_key(run.run_id, REPORT_JSON)),
                 "junit": self.artifacts.uri(keys.report_key(run.run_id, JUNIT_XML)),
             },
-        }
+            origin=run.origin,
+        )
 
 
 def _closed(attempt: Attempt, stop_reason: StopReason | None, now: float) -> Attempt:

@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from glovebox.domain.errors import NotFound
+from glovebox.domain.outcome import Conclusion
 from glovebox.domain.run import Run
 from glovebox.ports import Clock, Notices, Runs, Workflow
 from glovebox.usecases.reduce import ReduceRun
+from glovebox.usecases.refuse import tell_of
 
 GRACE_SECONDS = 120
 """A run that was accepted just now may not have its execution yet."""
@@ -47,7 +49,7 @@ class SweepRuns:
             if self._is_late(swept, seconds_left):
                 return swept
             self._try(swept, run.run_id, partial(self._look_at, run, swept))
-        # What an earlier sweep ended and could not tell of.
+        # What an earlier sweep ended, or intake refused, and could not tell of.
         for run_id in list(self.runs.untold()):
             if self._is_late(swept, seconds_left):
                 return swept
@@ -84,7 +86,10 @@ class SweepRuns:
             return
         if not run.is_finished:
             return  # it is still to be ended, by the sweep that finds it
-        notification = self.reduce(run_id)
-        self.notices.publish(notification.message, notification.attributes)
+        if run.conclusion is Conclusion.REJECTED:
+            tell_of(run, self.notices)
+        else:
+            notification = self.reduce(run_id)
+            self.notices.publish(notification.message, notification.attributes)
         self.runs.note_told(run_id)
         swept.told.append(run_id)
