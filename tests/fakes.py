@@ -282,11 +282,13 @@ class MemoryRuns:
                 return run
             return self.update_run(run_id, stop_reason=reason)
 
-    def list_runs(self, *, limit: int, cursor: str | None) -> tuple[Sequence[Run], str | None]:
-        newest = sorted(self._runs.values(), key=lambda run: run.created_at, reverse=True)
-        start = int(cursor) if cursor else 0
-        page = newest[start : start + limit]
-        return page, str(start + limit) if start + limit < len(newest) else None
+    def list_runs(
+        self, *, limit: int, cursor: str | None, owners: Sequence[str] | None = None
+    ) -> tuple[Sequence[Run], str | None]:
+        found = [run for run in self._runs.values() if owners is None or run.owner in owners]
+        newest = sorted(found, key=lambda run: run.listed_at, reverse=True)
+        rest = [run for run in newest if cursor is None or run.listed_at < cursor]
+        return rest[:limit], rest[limit - 1].listed_at if len(rest) > limit else None
 
     def open_runs(self) -> Iterator[Run]:
         return iter([run for run in self._runs.values() if not run.is_finished])

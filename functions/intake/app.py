@@ -11,6 +11,7 @@ from glovebox.adapters.dynamodb_runs import DynamoRuns
 from glovebox.adapters.s3_artifacts import S3Artifacts
 from glovebox.adapters.stepfunctions_workflow import StepFunctionsWorkflow
 from glovebox.adapters.system import SystemClock
+from glovebox.domain.caller import STACK_OWNER
 from glovebox.domain.errors import ManifestError, NotFound, SourceError
 from glovebox.domain.keys import run_id_for_object
 from glovebox.domain.problem import Problem
@@ -69,7 +70,7 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> None:
         logger.warning(LogEvent.RUN_REJECTED, run_id=run_id, reason="the object is gone")
         return
     try:
-        run = accept(text, file=key, run_id=run_id, door=DOOR)
+        run = accept(text, file=key, run_id=run_id, door=DOOR, owner=STACK_OWNER)
     except ManifestError as error:
         refuse(accept, error, run_id)
         return

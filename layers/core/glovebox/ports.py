@@ -137,8 +137,10 @@ class Runs(Protocol):
     def request_stop(self, run_id: str, reason: str) -> Run:
         """Note why the run stops launching; the first reason stays. Finished runs are left."""
 
-    def list_runs(self, *, limit: int, cursor: str | None) -> tuple[Sequence[Run], str | None]:
-        """Runs, newest first, and where to go on."""
+    def list_runs(
+        self, *, limit: int, cursor: str | None, owners: Sequence[str] | None = None
+    ) -> tuple[Sequence[Run], str | None]:
+        """Runs, newest first, and where to go on: those of some owners, or all there are."""
 
     def open_runs(self) -> Iterator[Run]:
         """All runs that are not finished."""

@@ -42,9 +42,14 @@ def batch_id(round_number: int, index: int) -> str:
     return f"{round_number}-{index:05d}"
 
 
-def source_key(sha256: str, token: str) -> str:
-    """Where an uploaded source archive lies. The random token keeps callers apart."""
-    return f"sources/{sha256[:16]}-{token}.tar.gz"
+def source_prefix(owner: str) -> str:
+    """Under what all uploaded sources of an owner lie."""
+    return f"sources/{hashlib.sha256(owner.encode()).hexdigest()[:32]}/"
+
+
+def source_key(owner: str, sha256: str, token: str) -> str:
+    """Where an uploaded source archive lies. The random token keeps uploads apart."""
+    return f"{source_prefix(owner)}{sha256[:16]}-{token}.tar.gz"
 
 
 def manifest_key(run_id: str) -> str:

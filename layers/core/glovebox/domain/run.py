@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict
 
+from glovebox.domain.caller import STACK_OWNER
+from glovebox.domain.moment import to_timestamp
 from glovebox.domain.outcome import Conclusion, RunState, StopReason
 
 
@@ -22,6 +24,8 @@ class Run(BaseModel):
     """Why the run ended as it did, where its tests do not say."""
     door: str
     """Which door it came through: `s3` or `api`."""
+    owner: str = STACK_OWNER
+    """Who may see and stop it: a caller of the API, or `stack` for every caller."""
     created_at: float
     started_at: float | None = None
     finished_at: float | None = None
@@ -37,6 +41,11 @@ class Run(BaseModel):
     stop_reason: StopReason | None = None
     """Why no further attempt is launched."""
     schema_version: int = 1
+
+    @property
+    def listed_at(self) -> str:
+        """Where it stands among its owner's: sorts as text by creation, and is its alone."""
+        return f"{to_timestamp(self.created_at)}#{self.run_id}"
 
     @property
     def is_finished(self) -> bool:

@@ -9,6 +9,7 @@ from glovebox.domain.errors import ManifestError, StoreConflict
 from glovebox.domain.manifest import Manifest
 from glovebox.domain.manifest_text import load_manifest
 from glovebox.domain.outcome import Conclusion, RunState
+from glovebox.domain.problem import Problem
 from glovebox.domain.release import beyond_this_release
 from glovebox.domain.run import Run
 from glovebox.ports import Artifacts, Clock, Runs, Workflow
@@ -28,16 +29,17 @@ class AcceptManifest:
     workflow: Workflow
     clock: Clock
 
-    def __call__(self, text: bytes | str, *, file: str, run_id: str, door: str) -> Run:
+    def __call__(self, text: bytes | str, *, file: str, run_id: str, door: str, owner: str) -> Run:
         """Accept the manifest as a run. Raises ManifestError, and then nothing has started."""
         manifest = load_manifest(text, file=file)
-        problems = beyond_this_release(manifest, file)
+        problems = (*beyond_this_release(manifest, file), *self._foreign(manifest, file, owner))
         if problems:
             raise ManifestError(problems)
         run = Run(
             run_id=run_id,
             name=manifest.name,
             door=door,
+            owner=owner,
             created_at=self.clock.now(),
             parallelism_asked=manifest.parallelism,
         )
@@ -49,6 +51,17 @@ class AcceptManifest:
         if not run.is_finished:
             self.workflow.start(run_id)
         return run
+
+    def _foreign(self, manifest: Manifest, file: str, owner: str) -> tuple[Problem, ...]:
+        """In the data bucket lie everybody's sources and runs: only what the owner itself
+        uploaded is a source. Said alike whether there is such an object or not."""
+        source = manifest.source.s3
+        if source is None or not source.startswith(self.artifacts.uri("")):
+            return ()
+        if source.startswith(self.artifacts.uri(keys.source_prefix(owner))):
+            return ()
+        words = "is no upload of yours: ask POST /sources for a place, and upload there"
+        return (Problem(words, "source.s3", file),)
 
     def _store(self, run_id: str, manifest: Manifest) -> None:
         """Before the run exists, so that whoever drives it finds everything."""
