@@ -11,7 +11,7 @@ PIP_FLAGS := --quiet --disable-pip-version-check --no-deps --require-hashes
 
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help setup demo test check unit lock bench-floor bench-sandbox bwrap node tools alone clean
+.PHONY: help setup demo live test check unit lock bench-floor bench-sandbox bwrap node tools alone clean
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -47,6 +47,9 @@ $(JAVASCRIPT)/node_modules/.ready: $(JAVASCRIPT)/package.json $(JAVASCRIPT)/pack
 
 demo: setup ## Run the examples on this machine, every test in its own sandbox
 	@$(BIN)/python examples/demo.py
+
+live: setup ## The contract suite and the demo against the hosted service (LIVE="options")
+	@$(BIN)/python tests/live.py $(LIVE)
 
 check: setup ## Format, lint and types
 	@$(BIN)/ruff format --check .

@@ -1,5 +1,7 @@
 """`make demo`: runs the tour and says what to make of its ending.
 
+Arguments, if any, say where it runs instead of `--local`.
+
 The tour fails on purpose in two tests, so its exit code 1 is what a good demo ends with.
 """
 
@@ -26,7 +28,8 @@ Every attempt had a fresh sandbox of its own; nothing of them is left on this ma
 def main() -> int:
     """Run the tour; 0 if it ended as it should."""
     folder = tempfile.mkdtemp(prefix="glovebox-demo-")
-    command = [Path(sys.executable).parent / "glovebox", "run", "--local", "--report", folder]
+    where = sys.argv[1:] or ["--local"]
+    command = [Path(sys.executable).parent / "glovebox", "run", *where, "--report", folder]
     ended = subprocess.run([*command, HERE / "tour"], check=False)
     if ended.returncode != EXPECTED:
         print(f"\nThe demo should end with exit code {EXPECTED} and ended with {ended.returncode}.")

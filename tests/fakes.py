@@ -24,6 +24,8 @@ from glovebox.domain.errors import (
     SandboxLost,
     SandboxRefused,
     SandboxUnavailable,
+    SecretRefused,
+    SecretUnavailable,
     SourceError,
     StoreConflict,
 )
@@ -77,16 +79,26 @@ class CrowdClock(FakeClock):
 
 
 class RealClock:
-    """The machine's clock, for tests that run processes."""
+    """The machine's clock, for tests that run processes. Sleeps are short, and the time that was
+    to be slept is over all the same."""
+
+    def __init__(self) -> None:
+        self._skipped = 0.0
 
     def now(self) -> float:
-        return time.time()
+        return time.time() + self._skipped
 
     def monotonic(self) -> float:
-        return time.monotonic()
+        return time.monotonic() + self._skipped
 
     def sleep(self, seconds: float) -> None:
-        time.sleep(min(seconds, 0.01))
+        slept = min(seconds, 0.01)
+        time.sleep(slept)
+        self.skip(seconds - slept)
+
+    def skip(self, seconds: float) -> None:
+        """Let time pass at once."""
+        self._skipped += seconds
 
 
 class FolderSandbox:
@@ -493,6 +505,26 @@ class MemoryWorkflow:
     def heartbeat(self, token: str) -> bool:
         self.beats.append(token)
         return token not in self.answered
+
+
+class MemorySecrets:
+    """The secrets that manifests may name, in a dictionary."""
+
+    def __init__(self, values: Mapping[str, str] | None = None) -> None:
+        self.values = dict(values or {})
+        self.down = False
+        self.asked: list[str] = []
+
+    def value(self, name: str) -> str:
+        self.asked.append(name)
+        if self.down:
+            raise SecretUnavailable(name, "cannot be read now")
+        value = self.values.get(name)
+        if value is None:
+            raise SecretRefused(name, f"there is none: set GLOVEBOX_SECRET_{name}")
+        if not value or "\0" in value:
+            raise SecretRefused(name, "no text")
+        return value
 
 
 FREE = PaceLimits(per_minute=100_000, sandboxes=1000)

@@ -41,7 +41,7 @@ def execute(request: RunRequest) -> ExitCode:
         if request.detach:
             target = existing_target(request.target, screen)
             return _submit_only(request, manifest, screen, stop, target)
-        with run_target(request.target, screen, stop) as target:
+        with run_target(request.target, screen, stop, manifest.manifest.secrets) as target:
             return _submit_and_follow(request, manifest, screen, stop, target)
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from glovebox_local.endpoints import Endpoints
 
 API_URL_VARIABLE = "GLOVEBOX_API_URL"
+SECRET_VARIABLE = "GLOVEBOX_SECRET_"  # noqa: S105 - a variable's name; its end is the secret's
 _CHOICES = (
     "Say where: --local (on this machine, no account needed), --api URL, "
     f"or set {API_URL_VARIABLE}."
@@ -86,8 +87,13 @@ def existing_target(choice: TargetChoice, screen: Screen) -> Target:
 
 
 @contextmanager
-def run_target(choice: TargetChoice, screen: Screen, stop: Interruption) -> Iterator[Target]:
-    """A named API, a running stack, or a stack started for this block and stopped after it."""
+def run_target(
+    choice: TargetChoice, screen: Screen, stop: Interruption, secrets: Sequence[str] = ()
+) -> Iterator[Target]:
+    """A named API, a running stack, or a stack started for this block and stopped after it.
+
+    `secrets` are the names that the manifest wants: a stack of its own must be given them all.
+    """
     choice.checked()
     if choice.url is not None:
         yield _named(choice)
@@ -96,6 +102,7 @@ def run_target(choice: TargetChoice, screen: Screen, stop: Interruption) -> Iter
     if running:
         yield _running(running, screen)
         return
+    _check_secrets(secrets)
     screen.chat("Starting an embedded stack for this run…")
     with started_stack(stop, on_progress=lambda step: screen.chat(f"  {step}")) as (endpoints):
         screen.chat(f"Embedded stack is up, isolation: {one_line(endpoints.isolation)}")
@@ -104,8 +111,9 @@ def run_target(choice: TargetChoice, screen: Screen, stop: Interruption) -> Iter
 
 @contextmanager
 def started_stack(stop: Interruption, **settings: Any) -> Iterator[Endpoints]:
-    """An embedded stack for the time of the block; whatever happens, it is stopped."""
-    stack = _stack_module().LocalStack(**settings)
+    """An embedded stack for the time of the block; whatever happens, it is stopped. The secrets
+    of tests are those of this command's environment."""
+    stack = _stack_module().LocalStack(secrets_of_tests=_given_secrets(), **settings)
     try:
         try:
             endpoints: Endpoints = stack.start()
@@ -154,6 +162,26 @@ def _stack_module() -> Any:
     except ImportError as error:
         raise _not_installed(error) from error
     return module
+
+
+def _given_secrets() -> dict[str, str]:
+    """The secrets of tests in this command's environment, by name; an empty one is not set."""
+    return {
+        name.removeprefix(SECRET_VARIABLE): value
+        for name, value in os.environ.items()
+        if name.startswith(SECRET_VARIABLE) and name != SECRET_VARIABLE and value
+    }
+
+
+def _check_secrets(names: Sequence[str]) -> None:
+    """Before anything is started: a missing one would fail every test, a minute later."""
+    missing = [name for name in names if name not in _given_secrets()]
+    if missing:
+        message = f"the manifest names secrets that are not set: {', '.join(missing)}"
+        variables = ", ".join(f"{SECRET_VARIABLE}{name}" for name in missing)
+        raise CommandFailure(
+            message, code=ExitCode.USAGE, hint=f"Set {variables} in this command's environment."
+        )
 
 
 def _not_installed(error: ImportError) -> CommandFailure:

@@ -12,6 +12,7 @@ from glovebox.adapters.dynamodb_runs import DynamoRuns
 from glovebox.adapters.hopx_sandboxes import HopxSandboxes
 from glovebox.adapters.provider_circuit import GuardedSandboxes
 from glovebox.adapters.s3_artifacts import S3Artifacts
+from glovebox.adapters.secretsmanager_secrets import SecretsManagerSecrets
 from glovebox.adapters.sqs_launch_queue import SqsLaunchQueue
 from glovebox.adapters.sqs_redelivery import SqsRedelivery
 from glovebox.adapters.stepfunctions_workflow import StepFunctionsWorkflow
@@ -37,6 +38,7 @@ class LauncherSettings(Settings):
     data_bucket: str = Field(alias="GLOVEBOX_DATA_BUCKET")
     launch_queue_url: str = Field(alias="GLOVEBOX_LAUNCH_QUEUE_URL")
     hopx_base_url: str = Field(alias="HOPX_BASE_URL")
+    secrets_prefix: str = Field(alias="GLOVEBOX_SECRETS_PREFIX")
     hopx_api_key_secret: str = Field(alias="HOPX_API_KEY_SECRET")
     sandboxes_per_minute: int = Field(alias="GLOVEBOX_SANDBOXES_PER_MINUTE", ge=1)
     max_sandboxes: int = Field(alias="GLOVEBOX_MAX_SANDBOXES", ge=1)
@@ -70,6 +72,7 @@ def wired() -> LaunchBatch:
         SystemClock(),
         new_token,
         DynamoPace(aws.dynamodb(), settings.table, limits, SystemClock()),
+        SecretsManagerSecrets(aws.secretsmanager(), settings.secrets_prefix, SystemClock()),
     )
 
 

@@ -32,6 +32,7 @@ from glovebox_local.machinery import StackMachinery
 from glovebox_local.processes import ChildStarter
 from glovebox_local.sandbox.runtime import set_up_site
 from glovebox_local.sandbox.server import SandboxServerProcess
+from glovebox_local.secrets_store import store_secrets
 from glovebox_local.settings import (
     ACCESS_KEY_ID,
     REGION,
@@ -109,6 +110,7 @@ class LocalStack:
         sandbox_server: SandboxServer | SandboxServerFactory | None = None,
         clock: Clock = system_clock,
         announce: bool = False,
+        secrets_of_tests: Mapping[str, str] | None = None,
     ) -> None:
         """Describe a stack; nothing happens before start().
 
@@ -116,6 +118,7 @@ class LocalStack:
         MaxParallelism, QuickImages, no pacing). ``state_dir`` is kept by stop(), the temporary
         default is removed.
         ``announce`` lets find_running_stacks() of this user's other processes find the stack.
+        ``secrets_of_tests``: what manifests may name, name to value.
         """
         self._template = template
         self._name = name
@@ -126,6 +129,7 @@ class LocalStack:
         self._sandbox_server = sandbox_server or product_sandbox_server
         self._clock = clock
         self._announce = announce
+        self._secrets_of_tests = dict(secrets_of_tests or {})
         self._endpoints: Endpoints | None = None
         self._deployment: Deployment | None = None
         self._machinery: StackMachinery | None = None
@@ -210,6 +214,7 @@ class LocalStack:
             self._progress("deploying the template")
             deployer = Deployer(self._name, self._client, machinery, translator)
             deployment = self._deployment = deployer.deploy(template, given)
+            store_secrets(self._client, deployment, self._secrets_of_tests)
         machinery.start()
         known = {field: deployment.outputs.get(name, "") for name, field in _OUTPUTS.items()}
         endpoints = Endpoints(

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 from glovebox.adapters.hopx_listing import list_sandboxes
+from glovebox.adapters.hopx_trouble import Trouble
 from glovebox.domain.errors import SandboxUnavailable
 from glovebox.ports import SandboxFacts
 
@@ -18,11 +20,15 @@ class Pages:
         self.pages = list(pages)
         self.asked: list[dict[str, str]] = []
 
-    def get(self, path: str, **options: Any) -> Any:
-        assert path == "/v1/sandboxes"
+    def request(self, method: str, path: str) -> dict[str, Any]:
+        url = urlsplit(path)
+        assert (method, url.path) == ("GET", "/v1/sandboxes")
         assert len(self.asked) < 20, "it goes round for ever"
-        self.asked.append(options["params"])
-        return self.pages.pop(0) if len(self.pages) > 1 else self.pages[0]
+        self.asked.append(dict(parse_qsl(url.query)))
+        answer = self.pages.pop(0) if len(self.pages) > 1 else self.pages[0]
+        if not isinstance(answer, dict):
+            raise Trouble("no object")
+        return answer
 
 
 def page(ids: Sequence[str], **more: Any) -> dict[str, Any]:
@@ -60,8 +66,8 @@ def test_a_page_of_nothing_readable_does_not_hide_those_behind_it() -> None:
 
 def test_cursors_without_end_come_to_one() -> None:
     class Endless(Pages):
-        def get(self, path: str, **options: Any) -> Any:
-            answer = super().get(path, **options)
+        def request(self, method: str, path: str) -> dict[str, Any]:
+            answer = super().request(method, path)
             return {**answer, "next_cursor": str(len(self.asked))}
 
     assert ids(Endless(page("ab", has_more=True))) == ["a", "b"]

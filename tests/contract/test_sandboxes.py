@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
 import tarfile
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from glovebox.adapters.hopx_control import make_client
+from glovebox.adapters.hopx_control import Control
 from glovebox.adapters.hopx_images import HopxImages
 from glovebox.adapters.hopx_listing import list_sandboxes
 from glovebox.adapters.hopx_sandboxes import HopxSandboxes
+from glovebox.adapters.system import SystemClock
 from glovebox.domain.errors import SandboxError, SandboxLost, SandboxRefused, SandboxUnavailable
 from glovebox.domain.keys import image_name
 from glovebox.ports import Images, Sandbox, Sandboxes, SandboxRequest
@@ -23,7 +26,23 @@ from glovebox_local.sandbox.server import SandboxServerProcess
 
 from tests.fakes import FolderSandboxes, RealClock
 
-REQUEST = SandboxRequest(image="code-interpreter", network=False, ttl_seconds=60)
+REQUEST = SandboxRequest(image="code-interpreter", network=False, ttl_seconds=120)
+LIVE_URL = os.environ.get("GLOVEBOX_LIVE_HOPX", "")
+"""Set by `make live`: the base URL of a service to hold the contract too, with HOPX_API_KEY."""
+LIVE = [pytest.param("live", marks=pytest.mark.live)] if LIVE_URL else []
+
+
+# What the hosted service takes minutes for.
+bakes = pytest.mark.bakes
+patient = pytest.mark.timeout(1500)
+
+
+@dataclass(frozen=True)
+class Account:
+    """Where a HopX is, and its key."""
+
+    url: str
+    key: str
 
 
 @pytest.fixture(scope="module")
@@ -32,11 +51,31 @@ def server_url() -> Iterator[str]:
         yield server.url
 
 
-@pytest.fixture(params=["folder", "hopx"])
-def sandboxes(request: pytest.FixtureRequest, tmp_path: Path) -> Sandboxes:
+@pytest.fixture(params=["folder", "hopx", *LIVE])
+def account(request: pytest.FixtureRequest) -> Account | None:
+    """A HopX, or nothing where the fake is meant."""
     if request.param == "folder":
-        return FolderSandboxes(tmp_path)
-    return HopxSandboxes(request.getfixturevalue("server_url"), "key")
+        return None
+    if request.param == "live":
+        return Account(LIVE_URL, os.environ["HOPX_API_KEY"])
+    return Account(request.getfixturevalue("server_url"), "key")
+
+
+@pytest.fixture
+def hopx(account: Account | None) -> Account:
+    if account is None:
+        pytest.skip("a fake has no account")
+    return account
+
+
+@pytest.fixture
+def sandboxes(account: Account | None, tmp_path: Path) -> Iterator[Sandboxes]:
+    if account is None:
+        yield FolderSandboxes(tmp_path)
+        return
+    made = HopxSandboxes(account.url, account.key)
+    yield made
+    made.close()
 
 
 @pytest.fixture
@@ -112,7 +151,7 @@ def test_a_list_of_many_pages_has_every_sandbox_once(server_url: str) -> None:
     sandboxes = HopxSandboxes(server_url, "key")
     made = {sandboxes.create(REQUEST).sandbox_id for _ in range(5)}
     try:
-        control = make_client(server_url, "key", 10)
+        control = Control(server_url, "key", SystemClock())
         listed = [facts.sandbox_id for facts in list_sandboxes(control, page_size=2)]
         assert len(listed) == len(set(listed))
         assert made <= set(listed)
@@ -123,17 +162,19 @@ def test_a_list_of_many_pages_has_every_sandbox_once(server_url: str) -> None:
 
 def test_killing_ends_a_command_that_is_under_way(sandboxes: Sandboxes) -> None:
     made = sandboxes.create(REQUEST)
-    threading.Timer(0.5, sandboxes.kill, [made.sandbox_id]).start()
+    killer = threading.Timer(0.5, sandboxes.kill, [made.sandbox_id])
+    killer.start()
     with pytest.raises(SandboxLost):
         made.run("sleep 60", env={}, timeout_seconds=90)
+    killer.join()
 
 
-def test_a_wrong_key_or_image_is_refused_and_nobody_there_is_unavailable(server_url: str) -> None:
+def test_a_wrong_key_or_image_is_refused_and_nobody_there_is_unavailable(hopx: Account) -> None:
     with pytest.raises(SandboxRefused):
-        HopxSandboxes(server_url, "wrong").create(REQUEST)
+        HopxSandboxes(hopx.url, "wrong").create(REQUEST)
     strange = SandboxRequest(image="no-such-image", network=False, ttl_seconds=60)
     with pytest.raises(SandboxRefused):
-        HopxSandboxes(server_url, "key").create(strange)
+        HopxSandboxes(hopx.url, hopx.key).create(strange)
     with pytest.raises(SandboxUnavailable):
         HopxSandboxes("http://127.0.0.1:9", "key").create(REQUEST)
 
@@ -149,12 +190,19 @@ def bundle_of(files: dict[str, bytes]) -> bytes:
 
 
 @pytest.fixture
-def images(sandboxes: Sandboxes, request: pytest.FixtureRequest) -> Images:
-    if isinstance(sandboxes, FolderSandboxes):
-        return sandboxes
-    return HopxImages(request.getfixturevalue("server_url"), "key", RealClock())
+def images(account: Account | None, sandboxes: Sandboxes) -> Iterator[Images]:
+    if account is None:
+        assert isinstance(sandboxes, FolderSandboxes)
+        yield sandboxes
+        return
+    # The real clock of a fake sleeps shorter than it is told: nothing for somebody else's server.
+    made = HopxImages(account.url, account.key, SystemClock())
+    yield made
+    made.close()
 
 
+@bakes
+@patient
 def test_sandboxes_of_an_image_have_its_bundle_and_may_do_with_it_as_they_like(
     sandboxes: Sandboxes, images: Images
 ) -> None:
@@ -183,6 +231,8 @@ def test_sandboxes_of_an_image_have_its_bundle_and_may_do_with_it_as_they_like(
         sandboxes.create(wanted)
 
 
+@bakes
+@patient
 def test_a_large_bundle_is_baked_compressed(sandboxes: Sandboxes, images: Images) -> None:
     bundle = gzip.compress(bundle_of({"src/large": b"0123456789" * 1_000_000}))
     name = image_name("code-interpreter", bundle)

@@ -127,6 +127,13 @@ def test_reports_are_written_where_asked(stack: Stack, project: Project, tmp_pat
     assert root.get("failures") == "1"
 
 
+def test_a_secret_that_the_stack_was_not_given_is_named(stack: Stack, project: Project) -> None:
+    ended = stack.glovebox("run", project.write({"test_a.py": PASSING}, secrets=["NOT_GIVEN"]))
+    assert ended.code == 3, ended.err
+    assert "GLOVEBOX_SECRET_NOT_GIVEN" in ended.out + ended.err
+    assert "0 sandboxes" in ended.out + ended.err
+
+
 def test_a_tests_process_sees_its_own_environment_and_nothing_of_ours(
     stack: Stack, project: Project
 ) -> None:

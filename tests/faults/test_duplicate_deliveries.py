@@ -59,6 +59,8 @@ class Deliveries:
         self.spine = Spine(folder / "sandboxes", runs=runs)
         self.witness = FakeWitness(runs, self.spine.artifacts, self.spine.sandboxes)
         self._receipts = itertools.count()
+        self.hurried: list[str] = []
+        """Bodies of the messages that are to be delivered again soon."""
 
     def plan(self, tests: list[str]) -> list[LaunchMessage]:
         command = f'echo "$1" >>{self.trace}; [ "$1" != {FAILING} ]'
@@ -77,7 +79,11 @@ class Deliveries:
     def handle(self, *bodies: str) -> list[str]:
         """Deliver a batch of messages to the handler; the bodies that it gives back."""
         ids = {f"m{next(self._receipts)}": body for body in bodies}
-        records = [{"messageId": name, "body": body} for name, body in ids.items()]
+        facts = {"ApproximateReceiveCount": "1"}
+        records = [
+            {"messageId": name, "receiptHandle": name, "body": body, "attributes": facts}
+            for name, body in ids.items()
+        ]
         answer = app.lambda_handler({"Records": records}, CONTEXT)
         return [ids[failure["itemIdentifier"]] for failure in answer["batchItemFailures"]]
 
@@ -115,6 +121,7 @@ def deliveries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Deli
         made = Deliveries(tmp_path, runs)
         launch = made.spine.launcher()
         monkeypatch.setattr(app, "wired", lambda: launch)
+        monkeypatch.setattr(app, "deliver_soon", lambda r: made.hurried.append(r["body"]))
         yield made
 
 
@@ -176,5 +183,6 @@ def test_of_a_batch_of_messages_only_those_that_failed_come_again(
     assert deliveries.executions() == Counter(tests)
     assert deliveries.handle(poison) == [poison]
     assert deliveries.executions() == Counter(tests)
+    assert deliveries.hurried == [poison] * 2
     deliveries.end()
     deliveries.check(tests)

@@ -20,7 +20,7 @@ from glovebox.domain.run import Run
 from glovebox.usecases.reduce import Notification
 
 from tests.faults.invariants import Invariant, check, forms_of, violations
-from tests.faults.witness import FakeWitness
+from tests.faults.witness import FakeWitness, History
 from tests.faults.world import LiveSandbox, QueueView, RunView, World
 from tests.unit.usecases.driver import Spine
 
@@ -316,6 +316,13 @@ def test_a_bait_is_found_in_every_encoding(filler: bytes) -> None:
 def test_an_attempt_that_executed_twice_is_noticed() -> None:
     world = replace(WORLD, executions={("r", "good", 1): 2})
     assert told(violations(world)) == {Invariant.ONCE}
+
+
+def test_rows_of_other_things_than_runs_are_no_history() -> None:
+    image = {"pk": {"S": "image#glovebox-1"}, "sk": {"S": "run#r"}, "uses": {"N": "1"}}
+    batch = {"pk": {"S": "run#r"}, "sk": {"S": "batch#1-00000"}, "owner": {"S": "o"}}
+    for row in (image, batch):
+        History().see_row(row)
 
 
 def test_a_complaint_names_the_invariant_and_the_run() -> None:

@@ -1,7 +1,7 @@
 """Who looks at a world, again and again, and remembers what was there before.
 
-Every `look` adds to the histories, so a change that was undone between two looks is not seen:
-look often, or let `StackWitness` follow the ledger's own stream of changes.
+A change that was undone between two looks is not seen: look often, or let `StackWitness` follow
+the ledger's own stream of changes.
 """
 
 from __future__ import annotations
@@ -49,7 +49,9 @@ class History:
 
     def see_row(self, row: Mapping[str, Any]) -> None:
         """Add a row of the table; those that are no run and no attempt are left out."""
-        kind = row["sk"]["S"].partition("#")[0]
+        owner, kind = (row[name]["S"].partition("#")[0] for name in ("pk", "sk"))
+        if owner != "run":
+            return
         if kind == "run":
             self.see_run(Run.model_validate_json(row["doc"]["S"]))
         elif kind == "attempt":
@@ -91,8 +93,7 @@ class FakeWitness:
         self.executions: dict[tuple[str, str, int], int] = {}
 
     def look(self, now: float) -> World:
-        """The world at a moment (seconds since the epoch). Sandboxes of fakes have no clock:
-        they end with the one that looks."""
+        """The world at a moment, in seconds since the epoch."""
         listed, _ = self._runs.list_runs(limit=10**6, cursor=None)
         return World(
             now=now,
@@ -212,7 +213,7 @@ class StackWitness:
             query = {"cursor": page["next_cursor"]}
 
     def api_key(self) -> str:
-        """The key of the sandbox service, as the functions read it."""
+        """The sandbox service's key."""
         if self._key is None:
             secrets = self.client("secretsmanager")
             listed = secrets.list_secrets()["SecretList"]
@@ -222,8 +223,7 @@ class StackWitness:
 
     def queues(self) -> list[QueueView]:
         """All queues but the witness's own; dead letters are looked at and left."""
-        sqs = self.client("sqs")
-        dead: set[str] = set()
+        sqs, dead = self.client("sqs"), set[str]()
         depths: dict[str, int] = {}
         for url in sqs.list_queues().get("QueueUrls", []):
             facts = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]

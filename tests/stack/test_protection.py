@@ -92,6 +92,34 @@ def test_only_functions_with_sandboxes_may_read_the_key() -> None:
     assert readers == {"PlannerFunctionRole", "LauncherFunctionRole", "SweeperFunctionRole"}
 
 
+def test_only_the_launcher_reads_secrets_of_tests_and_only_below_their_prefix() -> None:
+    named = {
+        (name, str(resource))
+        for name, statement in _allowed()
+        if "secretsmanager:GetSecretValue" in as_list(statement["Action"])
+        for resource in as_list(statement["Resource"])
+        if resource != {"Ref": "HopxApiKeySecret"}
+    }
+    [(role, resource)] = named
+    assert role == "LauncherFunctionRole"
+    assert resource.rstrip("'}").endswith(":secret:${SecretsPrefix}*")
+
+
+@pytest.mark.parametrize(
+    ("prefix", "accepted"),
+    [("glovebox/", True), ("team/glovebox/", True)]
+    + [
+        (prefix, False) for prefix in ("", "/", "glovebox", "Hopx", "a//", "*", "*/", "a/*", "a b/")
+    ],
+)
+def test_the_prefix_of_secrets_cannot_be_opened_to_other_secrets(
+    prefix: str, accepted: bool
+) -> None:
+    """CloudFormation makes names without a slash: the HopX key's is never below a prefix."""
+    pattern = template()["Parameters"]["SecretsPrefix"]["AllowedPattern"]
+    assert bool(re.fullmatch(pattern, prefix)) is accepted
+
+
 def test_only_launchers_and_who_buries_their_messages_may_answer_task_tokens() -> None:
     answering = {
         name
@@ -115,7 +143,9 @@ def test_the_key_is_never_an_environment_value() -> None:
         for variable, value in function["Environment"]["Variables"].items():
             assert value != {"Ref": "HopxApiKey"}, (name, variable)
             if re.search(r"KEY|SECRET|TOKEN|PASSWORD", variable):
-                assert value == {"Ref": "HopxApiKeySecret"}, (name, variable)
+                # Names, by which the functions read the values at use.
+                names = ({"Ref": "HopxApiKeySecret"}, {"Ref": "SecretsPrefix"})
+                assert value in names, (name, variable)
 
 
 def test_every_route_demands_a_signed_request() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from glovebox.adapters.hopx_agent import OVERRUN_SECONDS, TRANSFER_SECONDS
 from glovebox.adapters.hopx_sandboxes import CREATE_SECONDS
 from glovebox.domain.manifest_text import load_manifest
 from glovebox.domain.plan import (
@@ -16,6 +17,8 @@ from glovebox.domain.plan import (
 )
 from glovebox.domain.run import Run
 from glovebox.usecases.launch import (
+    BEGIN_SECONDS,
+    BEGIN_SHARE,
     HAND_ON_SECONDS,
     HAND_ON_SHARE,
     LONGEST_WAIT_SECONDS,
@@ -95,9 +98,11 @@ def test_the_state_machine_waits_longer_than_the_functions_take() -> None:
 
 
 def test_what_is_kept_back_to_hand_on_covers_a_request_that_overruns_its_patience() -> None:
-    overrun = REQUEST_MARGIN_SECONDS + 10  # the adapter's own margin
+    overrun = REQUEST_MARGIN_SECONDS + OVERRUN_SECONDS
     assert HAND_ON_SHARE * _timeout("LauncherFunction") > HAND_ON_SECONDS
     assert max(overrun, CREATE_SECONDS) < HAND_ON_SECONDS
+    assert BEGIN_SHARE * _timeout("LauncherFunction") > BEGIN_SECONDS
+    assert CREATE_SECONDS + 3 * TRANSFER_SECONDS < HAND_ON_SECONDS + BEGIN_SECONDS
 
 
 def test_a_batch_that_waits_handed_on_is_not_taken_for_lost() -> None:

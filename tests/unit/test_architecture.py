@@ -21,7 +21,7 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
     ),
     "adapters": (
         {"glovebox.domain", "glovebox.ports", "glovebox.adapters"},
-        {"aws_lambda_powertools", "boto3", "botocore", "hopx_ai", "httpx"}
+        {"aws_lambda_powertools", "boto3", "botocore", "hopx_ai", "httpcore", "httpx"}
         | {"mypy_boto3_dynamodb", "mypy_boto3_s3"}
         | {"mypy_boto3_secretsmanager", "mypy_boto3_sns", "mypy_boto3_sqs"}
         | {"mypy_boto3_stepfunctions"},

@@ -249,6 +249,16 @@ class Workflow(Protocol):
         """Say that the batch is alive; False where nobody waits for it any more."""
 
 
+class Secrets(Protocol):
+    """The secrets that manifests may name, and no others."""
+
+    def value(self, name: str) -> str:
+        """A secret's text, at most a minute old.
+
+        Raises SecretUnavailable (another try makes sense) or SecretRefused (it does not).
+        """
+
+
 class LaunchQueue(Protocol):
     """Where launch messages wait for a launcher."""
 

@@ -47,6 +47,8 @@ class Deployment:
 
     outputs: Mapping[str, str]
     resources: Mapping[str, Physical]
+    parameters: Mapping[str, Any]
+    """Those that were given, and the defaults of the others."""
 
 
 class Deployer:
@@ -88,7 +90,7 @@ class Deployer:
                 context, resolver, logical_id, wanted[logical_id]
             )
         outputs = self._outputs(template.get("Outputs") or {}, resolver)
-        return Deployment(outputs, dict(resolver.resources))
+        return Deployment(outputs, dict(resolver.resources), values)
 
     def _pseudo_parameters(self) -> dict[str, str]:
         identifier = f"arn:aws:cloudformation:{REGION}:{ACCOUNT_ID}:stack/{self._stack_name}/local"

@@ -54,6 +54,26 @@ def machine(api: FakeApi, monkeypatch: pytest.MonkeyPatch) -> Machine:
     return machine
 
 
+def test_secrets_come_from_the_environment_of_what_starts_the_stack(
+    machine: Machine, project: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with (project / "glovebox.yml").open("a") as manifest:
+        manifest.write("\nsecrets: [DB_URL, KEY]\n")
+    monkeypatch.setenv("GLOVEBOX_SECRET_DB_URL", "postgres://bait")
+    monkeypatch.setenv("GLOVEBOX_SECRET_KEY", "")
+    ended = cli("run", "--local")
+    assert ended.code == 2
+    assert "not set: KEY" in ended.err
+    assert "GLOVEBOX_SECRET_KEY" in ended.err
+    assert not machine.made
+    monkeypatch.setenv("GLOVEBOX_SECRET_KEY", "bait too")
+    ended = cli("run", "--local")
+    assert ended.code == 0, ended.err
+    [settings] = machine.made
+    assert settings["secrets_of_tests"] == {"DB_URL": "postgres://bait", "KEY": "bait too"}
+    assert "bait" not in ended.text + ended.err
+
+
 def test_none_is_running(machine: Machine, project: Path, cli: Cli) -> None:
     ended = cli("run", "--local")
     assert ended.code == 0

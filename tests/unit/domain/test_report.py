@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import unicodedata
 from typing import Any
 
 import pytest
@@ -151,7 +152,9 @@ def test_the_report_ignores_order_and_repeats(
 
 
 def test_junit_carries_every_test_once_with_its_place_and_attempts() -> None:
-    failed = an_attempt(Outcome.FAILED, message="no\x00\x1b[31m", log=Log(text="\x1b]8;;x\x07out"))
+    failed = an_attempt(
+        Outcome.FAILED, message="no\x00\x1b[31m\x9b2J\x7f\x85", log=Log(text="\x1b]8;;x\x07out")
+    )
     report = reported(failed, an_attempt(Outcome.PASSED, number=2))
     document = to_junit(report)
     xml = JUnitXml.fromstring(document)
@@ -161,6 +164,8 @@ def test_junit_carries_every_test_once_with_its_place_and_attempts() -> None:
     assert (case._elem.get("file"), case._elem.get("line")) == ("t.py", "3")
     assert case._elem.find("flakyFailure") is not None
     assert b"\x1b" not in document
+    text = document.decode()
+    assert not [c for c in text if unicodedata.category(c) == "Cc" and c != "\n"], text
     assert b"\x00" not in document
 
 

@@ -23,6 +23,7 @@ from tests.fakes import (
     MemoryLaunchQueue,
     MemoryPace,
     MemoryRuns,
+    MemorySecrets,
     MemoryWorkflow,
     RealClock,
     token_maker,
@@ -47,6 +48,7 @@ class Spine:
         self.artifacts = MemoryArtifacts()
         self.workflow = MemoryWorkflow()
         self.queue = MemoryLaunchQueue()
+        self.secrets = MemorySecrets()
         self.clock = RealClock()
         self.pace = MemoryPace()
         self.token = token_maker()
@@ -69,6 +71,7 @@ class Spine:
             self.clock,
             self.token,
             self.pace,
+            self.secrets,
         )
 
     def start(self, manifest: dict[str, Any], run_id: str = "r1") -> str:
@@ -96,7 +99,8 @@ class Spine:
         self.turn(message)
         turns = 1
         while self.queue.sent:
-            body, _ = self.queue.sent.pop()
+            body, delay = self.queue.sent.pop()
+            self.clock.skip(delay)
             self.turn(LaunchMessage.model_validate_json(body))
             turns += 1
             assert turns < 100, "the batch is handed on for ever"

@@ -15,7 +15,7 @@ from glovebox.usecases.bury import BuryDeadLetters, Ending, Letter
 from glovebox.usecases.launch import LaunchMessage
 from pydantic import ValidationError
 
-from tests.fakes import MemoryDeadLetters
+from tests.fakes import MemoryDeadLetters, MemoryRuns
 from tests.unit.usecases.driver import Spine
 
 TESTS = 4
@@ -94,6 +94,7 @@ def test_attempts_that_have_a_row_are_not_touched(yard: Graveyard) -> None:
     assert set(before.values()) == {Outcome.PASSED}
     # Died after all, before its batch was marked: as after a crash between the two.
     yard.spine.artifacts.objects[message.key] = json.dumps(batch).encode()
+    assert isinstance(yard.spine.runs, MemoryRuns)
     yard.spine.runs._batches.clear()
     yard.spine.workflow.answered.clear()
     yard.die(message)

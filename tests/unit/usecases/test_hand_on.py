@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 from glovebox.domain.errors import NotFound, SandboxUnavailable
@@ -30,10 +31,13 @@ def spine(tmp_path: Path) -> Spine:
 
 
 def planned(spine: Spine, code: str, **suite: object) -> tuple[str, RoundAnswer, LaunchMessage]:
+    top: Any = suite.pop("top", {})
     run_id = spine.start(
         {
+            **top,
             "source": {"inline": {"files": {"test_a.py": code}}},
             "suites": [{"name": "unit", "framework": "pytest", **suite}],
+            "timeout": "24h",
         }
     )
     spine.prepare(run_id)
@@ -53,6 +57,60 @@ def test_a_test_that_outlives_its_launcher_runs_once_and_to_its_end(spine: Spine
     assert test.result is Outcome.PASSED, test.message
     assert len(spine.sandboxes.requests) == len(test.attempts) == 1
     assert not spine.sandboxes.live
+
+
+SECRET = "hunter-22-hunter"
+TELLING = """
+import os, time
+def test_slow():
+    print("begins with " + os.environ.get("PASSWORD", ""))
+    time.sleep(4)
+    assert False, "ends with " + os.environ["PASSWORD"]
+"""
+
+
+def test_a_turn_that_goes_on_masks_what_an_earlier_one_gave(spine: Spine) -> None:
+    run_id, message = telling(spine)
+    spine.launch(message)
+    [attempt] = spine.runs.attempts(run_id)
+    assert attempt.outcome is Outcome.FAILED
+    assert attempt.log is not None
+    assert "begins with ***" in (attempt.log.text or "")
+    assert SECRET not in attempt.model_dump_json()
+
+
+def test_a_test_outlives_a_store_of_secrets_that_is_away_between_two_turns(spine: Spine) -> None:
+    run_id, message = telling(spine)
+    spine.turn(message)
+    spine.secrets.down = True
+    body, _ = spine.queue.sent.pop()
+    spine.turn(LaunchMessage.model_validate_json(body))
+    spine.secrets.down = False
+    body, delay = spine.queue.sent.pop()
+    assert delay > 0
+    spine.launch(LaunchMessage.model_validate_json(body))
+    [attempt] = spine.runs.attempts(run_id)
+    assert attempt.outcome is Outcome.FAILED
+    assert len(spine.sandboxes.requests) == 1
+
+
+def test_a_secret_that_is_withdrawn_between_two_turns_ends_what_runs_with_it(spine: Spine) -> None:
+    run_id, message = telling(spine)
+    spine.turn(message)
+    spine.secrets.values = {}
+    body, _ = spine.queue.sent.pop()
+    spine.turn(LaunchMessage.model_validate_json(body))
+    [attempt] = spine.runs.attempts(run_id)
+    assert (attempt.outcome, attempt.log) == (Outcome.ERRORED, None)
+    assert "PASSWORD" in (attempt.message or "")
+    assert not spine.sandboxes.live
+
+
+def telling(spine: Spine) -> tuple[str, LaunchMessage]:
+    spine.secrets.values = {"PASSWORD": SECRET}
+    run_id, _, message = planned(spine, TELLING, top={"secrets": ["PASSWORD"]})
+    spine.seconds_left = 2.0
+    return run_id, message
 
 
 def test_what_a_handed_on_attempt_took_is_its_processs_own_time(spine: Spine) -> None:
@@ -161,6 +219,8 @@ def test_where_the_provider_asks_to_wait_the_batch_comes_again_later(spine: Spin
     [(body, delay)] = spine.queue.sent
     assert delay == 30
     assert not list(spine.runs.attempts(run_id)), "nothing is held against a test that waits"
+    spine.queue.sent.clear()
+    spine.clock.skip(delay)
     spine.launch(LaunchMessage.model_validate_json(body))
     assert spine.settle(run_id, 1).batches == 0
     spine.reduce(run_id)

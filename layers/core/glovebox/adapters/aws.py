@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,10 @@ _CONFIG = Config(
     parameter_validation=False,
     s3={"addressing_style": "path"},
 )
+
+for _name in ("boto3", "botocore", "s3transfer", "urllib3"):
+    # At DEBUG they log whole answers, values of secrets among them, and signed requests.
+    logging.getLogger(_name).setLevel(logging.WARNING)
 
 
 @cache

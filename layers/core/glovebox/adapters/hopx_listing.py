@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
-from functools import partial
 from typing import Any, Protocol
+from urllib.parse import urlencode
 
-from glovebox.adapters.hopx_control import control_call
+from glovebox.adapters.hopx_control import refused_or_unavailable
+from glovebox.adapters.hopx_trouble import Trouble
 from glovebox.domain.errors import SandboxUnavailable
 from glovebox.ports import SandboxFacts
 
@@ -19,10 +20,10 @@ _PATH = "/v1/sandboxes"
 
 
 class Control(Protocol):
-    """The SDK's client of the control plane, as far as a list needs it."""
+    """The control plane, as far as a list needs it."""
 
-    def get(self, path: str, **options: Any) -> Any:
-        """What a request answered."""
+    def request(self, method: str, path: str) -> dict[str, Any]:
+        """The object that was answered. Raises Trouble."""
 
 
 def list_sandboxes(control: Control, page_size: int = PAGE_SIZE) -> Iterator[SandboxFacts]:
@@ -36,7 +37,10 @@ def list_sandboxes(control: Control, page_size: int = PAGE_SIZE) -> Iterator[San
     barren = 0
     while True:
         query = {"limit": str(page_size)} | ({"cursor": cursor} if cursor else {})
-        answer = control_call(partial(control.get, _PATH, params=query))
+        try:
+            answer = control.request("GET", f"{_PATH}?{urlencode(query)}")
+        except Trouble as trouble:
+            raise refused_or_unavailable(trouble) from trouble
         new = [facts for facts in _facts_in(answer) if facts.sandbox_id not in seen]
         seen.update(facts.sandbox_id for facts in new)
         yield from new

@@ -26,6 +26,8 @@ class Fault(StrEnum):
     """The sandbox, or whoever drove the attempt, vanished."""
     REFUSED = "sandbox_refused"
     """The provider refuses for good: wrong key, exhausted quota, unknown image."""
+    CONFIGURATION = "configuration"
+    """A secret that the manifest names is missing or may not be read: somebody must act."""
     EVIDENCE = "bad_evidence"
     """The process ended, and left no proof that counts: no result, wrong nonce, contradiction."""
     UNDELIVERED = "undelivered"

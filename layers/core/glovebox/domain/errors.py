@@ -9,6 +9,9 @@ GloveboxError
 │   ├── SandboxUnavailable     could not be created or reached: worth another try
 │   ├── SandboxLost            vanished while it was in use
 │   └── SandboxRefused         the provider says no and will say no again (key, quota, image)
+├── SecretError            a secret that the manifest names; carries its name
+│   ├── SecretUnavailable      cannot be read now: worth another try
+│   └── SecretRefused          is missing, denied or no text: somebody must act
 ├── RunStopped             the run was stopped while this step was under way
 ├── NewerRelease           a document that a newer release wrote: another try meets that release
 ├── StoreConflict          a conditional write lost: somebody else was first
@@ -68,7 +71,8 @@ class SandboxUnavailable(SandboxError):
 
     `retry_after_seconds` is the provider's own wish, where it stated one, or how far ahead the
     next permit to create one is. `asked` is False where the provider was not asked at all:
-    no permit soon enough, the circuit open, the run stopped.
+    no permit soon enough, the circuit open, the run stopped. `possibly_created` says that a
+    sandbox may have been made of which nobody knows the id: its TTL ends it.
     """
 
     def __init__(
@@ -78,18 +82,46 @@ class SandboxUnavailable(SandboxError):
         sandbox_id: str | None = None,
         retry_after_seconds: float | None = None,
         asked: bool = True,
+        possibly_created: bool = False,
     ) -> None:
         self.retry_after_seconds = retry_after_seconds
         self.asked = asked
+        self.possibly_created = possibly_created
         super().__init__(reason, sandbox_id=sandbox_id)
 
 
 class SandboxLost(SandboxError):
-    """A sandbox vanished, or stopped answering, while an attempt ran in it."""
+    """A sandbox vanished, or stopped answering, while an attempt ran in it.
+
+    `still_there` says that the provider knew it as alive a moment ago: only its answer was lost.
+    """
+
+    def __init__(
+        self, reason: str, *, sandbox_id: str | None = None, still_there: bool = False
+    ) -> None:
+        self.still_there = still_there
+        super().__init__(reason, sandbox_id=sandbox_id)
 
 
 class SandboxRefused(SandboxError):
     """The provider refuses for a reason that another try would not change."""
+
+
+class SecretError(GloveboxError):
+    """A secret that the manifest names could not be read. Never holds a value."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        self.name = name
+        self.reason = reason
+        super().__init__(f"secret {name}: {reason}")
+
+
+class SecretUnavailable(SecretError):
+    """The store, or the key that it encrypts with, does not answer now."""
+
+
+class SecretRefused(SecretError):
+    """It is missing, may not be read, or is no text; another try would not change that."""
 
 
 class RunStopped(GloveboxError):

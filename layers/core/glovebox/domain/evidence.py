@@ -179,7 +179,7 @@ def _hold_against_exit_code(
 
 
 def _no_proof(message: str) -> Verdict:
-    return Verdict(Outcome.ERRORED, message, Fault.EVIDENCE)
+    return Verdict(Outcome.ERRORED, _bounded(message), Fault.EVIDENCE)
 
 
 def _bounded(message: str | None) -> str | None:

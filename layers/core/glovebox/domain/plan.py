@@ -90,6 +90,8 @@ class Batch(_Document):
     network: bool
     env: dict[str, str]
     """The manifest's own environment; a suite's is merged over it."""
+    secrets: tuple[str, ...] = ()
+    """Names of the secrets that the tests get; a launcher reads the values."""
     contexts: dict[str, dict[str, str]] = Field(default_factory=dict)
     """What discovery learnt and the framework wants back, by suite."""
     bundle_key: str

@@ -10,7 +10,6 @@ def beyond_this_release(manifest: Manifest, file: str) -> tuple[Problem, ...]:
     """The parts of the manifest that would have no effect; empty where all of it works."""
     said = {
         "source.git": manifest.source.git is not None,
-        "secrets": bool(manifest.secrets),
         "cache": manifest.cache,
         **{f"suites[{i}].artifacts": bool(s.artifacts) for i, s in enumerate(manifest.suites)},
     }

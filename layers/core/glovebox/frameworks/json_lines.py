@@ -38,4 +38,12 @@ def _read_line(line: bytes) -> dict[str, object]:
     if not isinstance(value, dict):
         message = "a line of the result file is not a JSON object"
         raise ValueError(message)
-    return value
+    return {name: _storable(fact) for name, fact in value.items()}
+
+
+def _storable(fact: object) -> object:
+    """Half of a surrogate pair, which JSON can spell and UTF-8 cannot, is written as an escape:
+    no row and no report could hold it."""
+    if isinstance(fact, str) and not fact.isascii():
+        return fact.encode(errors="backslashreplace").decode()
+    return fact

@@ -11,6 +11,8 @@ from defusedxml.ElementTree import iterparse
 
 MAX_BYTES = 5 * 1024 * 1024
 MAX_CASES = 100_000
+MAX_WORDS = 1000
+"""Characters of the first failure that are passed on."""
 MAX_DEPTH = 50
 """Real files nest five levels at most (PHPUnit); the parser's tree is recursive."""
 
@@ -36,7 +38,7 @@ def read_junit(content: bytes) -> JunitFile:
         raise JunitRefused(f"longer than {MAX_BYTES} bytes")
     try:
         return _count(content)
-    except (ParseError, DefusedXmlException, ValueError) as error:
+    except (ParseError, DefusedXmlException, ValueError, LookupError) as error:
         raise JunitRefused(f"not well-formed XML ({type(error).__name__})") from error
 
 
@@ -73,4 +75,5 @@ def _count(content: bytes) -> JunitFile:
 def _words(case: Element, bad: Element) -> str:
     name = ".".join(part for part in (case.get("classname"), case.get("name")) if part)
     text = bad.get("message") or (bad.text or "").strip()
-    return f"{name}: {text}"[:1000]
+    words = f"{name}: {text}"
+    return words if len(words) <= MAX_WORDS else words[:MAX_WORDS] + "…"

@@ -130,7 +130,7 @@ def _discovered(suite: Suite, line: Mapping[str, object]) -> DiscoveredTest:
         suite=suite.name,
         test_id=test_id,
         file=file if isinstance(file, str) else None,
-        line=number if isinstance(number, int) and number > 0 else None,
+        line=number if type(number) is int and 0 < number < 10**9 else None,
         selector=selector if isinstance(selector, str) and selector != test_id else None,
     )
 
@@ -147,33 +147,40 @@ def _unique(suite: Suite, tests: Sequence[DiscoveredTest], log: str) -> list[Dis
 
 
 def _record(lines: Sequence[Mapping[str, object]], problem: str | None) -> FrameworkRecord:
-    nonces = {line.get("nonce") for line in lines}
-    nonce = nonces.pop() if len(nonces) == 1 else None
+    nonces = [line.get("nonce") for line in lines]
+    nonce = nonces[0] if nonces and all(other == nonces[0] for other in nonces) else None
     last = lines[-1] if lines else {}
-    complete = problem is None and last.get("kind") == "end"
     code = last.get("exit_code")
+    complete = problem is None and last.get("kind") == "end" and type(code) is int
     errors = [str(line.get("message")) for line in lines if line.get("kind") == "collection_error"]
     if errors and problem is None:
         problem = "pytest could not load it: " + errors[0]
     return FrameworkRecord(
         nonce=nonce if isinstance(nonce, str) else None,
         complete=complete,
-        exit_code=code if complete and isinstance(code, int) else None,
+        exit_code=code if complete and type(code) is int else None,
         tests=[_evidence(line) for line in lines if line.get("kind") == "result"],
         problem=problem,
     )
 
 
 def _evidence(line: Mapping[str, object]) -> TestEvidence:
-    outcomes: dict[object, Outcome] = {
+    outcomes = {
         "passed": Outcome.PASSED,
         "failed": Outcome.FAILED,
         "skipped": Outcome.SKIPPED,
     }
-    duration, message = line.get("duration"), line.get("message")
+    message = line.get("message")
     return TestEvidence(
         test_id=str(line.get("id")),
-        outcome=outcomes.get(line.get("outcome"), Outcome.ERRORED),
-        duration_seconds=float(duration) if isinstance(duration, (int, float)) else None,
+        outcome=outcomes.get(str(line.get("outcome")), Outcome.ERRORED),
+        duration_seconds=_seconds(line.get("duration")),
         message=message if isinstance(message, str) else None,
     )
+
+
+def _seconds(value: object) -> float | None:
+    """A number, or None for what is none or is too large to be a duration."""
+    if not isinstance(value, (int, float)) or not abs(value) < 10**9:
+        return None
+    return float(value)

@@ -15,6 +15,9 @@ from glovebox.domain.errors import (
     SandboxLost,
     SandboxRefused,
     SandboxUnavailable,
+    SecretError,
+    SecretRefused,
+    SecretUnavailable,
 )
 from glovebox.domain.evidence import Evidence, Verdict, judge
 from glovebox.domain.log import INLINE_LOG_BYTES, Log
@@ -31,11 +34,13 @@ from glovebox.usecases.process import (
     await_process,
     deliver,
 )
+from glovebox.usecases.secrets import BatchSecrets
 
 TTL_MARGIN_SECONDS = 120
 """A sandbox outlives its test by this at most, if nobody comes to kill it."""
-KILL_TRIES = 2
 CREATE_BACKOFF_SECONDS = (0.5, 1.5)
+MAX_STRAYS = 1
+"""Sandboxes that may have been made without our hearing of it, before a group is left for later."""
 SHORT_WAIT_SECONDS = 5.0
 """How long a provider's wish to wait is followed on the spot; a longer one lets others go first."""
 ATTACH_WAIT_SECONDS = 15.0
@@ -69,6 +74,7 @@ class AttemptGroup:
     """Whether the run was stopped: asked before every step that costs."""
     bundle: Callable[[], bytes]
     """The run's bundle, for sandboxes of an image that does not hold it."""
+    secrets: BatchSecrets
     patience: Callable[[], float] = lambda: math.inf
     """Seconds that the caller has left for waiting."""
     may_wait: bool = False
@@ -92,13 +98,19 @@ class AttemptGroup:
         started_at = self.clock.now()
         began = self.clock.monotonic()
         try:
+            self.secrets.values()  # first: without them there is to be no sandbox
             sandbox, bundle = self._create(batch, limit)
+        except SecretError as error:
+            self._record_no_sandbox(batch, group, started_at, error)
+            return GroupEnding()
         except SandboxUnavailable as error:
             if self.may_wait and error.retry_after_seconds is not None:
                 return GroupEnding(wait_seconds=error.retry_after_seconds)
-            return self._record_no_sandbox(batch, group, started_at, error)
+            self._record_no_sandbox(batch, group, started_at, error)
+            return GroupEnding(provider_fault=error)
         except SandboxError as error:
-            return self._record_no_sandbox(batch, group, started_at, error)
+            self._record_no_sandbox(batch, group, started_at, error)
+            return GroupEnding(provider_fault=error)
         first = Attempt(
             run_id=batch.run_id,
             suite=group.suite,
@@ -119,13 +131,14 @@ class AttemptGroup:
         """Go on with a group that an earlier turn began, in the sandbox that it runs in."""
         sandbox_id = begun.sandbox_id or ""
         try:
+            self.secrets.values()  # unread, they could not be kept out of its log
             sandbox = self.sandboxes.attach(sandbox_id)
-        except SandboxUnavailable as error:
+        except (SandboxUnavailable, SecretUnavailable) as error:
             if self.may_wait and self.clock.now() < (begun.ends_at or 0.0):
-                wait = error.retry_after_seconds or ATTACH_WAIT_SECONDS
-                return GroupEnding(still_running=True, wait_seconds=wait)
+                wish = None if isinstance(error, SecretError) else error.retry_after_seconds
+                return GroupEnding(still_running=True, wait_seconds=wish or ATTACH_WAIT_SECONDS)
             return self._give_up(group, begun, error)
-        except SandboxError as error:
+        except (SandboxError, SecretError) as error:
             return self._give_up(group, begun, error)
         return self._see_through(batch, group, sandbox, begun, None)
 
@@ -133,7 +146,9 @@ class AttemptGroup:
         """End a group that runs on, since its run was stopped."""
         self._give_up(group, begun, SandboxLost("ended with its run"))
 
-    def _give_up(self, group: Group, begun: Attempt, error: SandboxError) -> GroupEnding:
+    def _give_up(
+        self, group: Group, begun: Attempt, error: SandboxError | SecretError
+    ) -> GroupEnding:
         attempts = _attempts(group, begun)
         self._kill(begun.sandbox_id or "")
         lost = self._lost(error)
@@ -181,12 +196,16 @@ class AttemptGroup:
 
     def _create_of(self, image: str, batch: Batch, ttl_seconds: int) -> Sandbox:
         request = SandboxRequest(image=image, network=batch.network, ttl_seconds=ttl_seconds)
+        strays = 0
         for backoff in (*CREATE_BACKOFF_SECONDS, None):
             try:
                 return self.sandboxes.create(request)
             except SandboxUnavailable as error:
                 wish = error.retry_after_seconds or 0.0
+                strays += error.possibly_created
                 if backoff is None or self.stopped() or wish > SHORT_WAIT_SECONDS:
+                    raise
+                if strays > MAX_STRAYS:
                     raise
                 self.clock.sleep(max(backoff, wish))
         raise AssertionError  # the last turn returns or raises
@@ -212,7 +231,7 @@ class AttemptGroup:
             ),
             nonce=nonce,
             timeout_seconds=ends_in,
-            env=attempt_env(batch, suite, group.attempts),
+            env=attempt_env(batch, suite, group.attempts, self.secrets.values()),
             bundle=bundle or b"",
         )
         phases = dict(first.phases)
@@ -237,10 +256,10 @@ class AttemptGroup:
         verdicts = judge([a.test_id for a in attempts], nonce, evidence, record)
         return self._closed_by(verdicts, batch, attempts, evidence, phases)
 
-    def _lost(self, error: SandboxError) -> Verdict:
+    def _lost(self, error: SandboxError | SecretError) -> Verdict:
         if self.stopped():
             return Verdict(Outcome.CANCELLED, "the run was stopped")
-        return Verdict(Outcome.ERRORED, f"sandbox lost: {error.reason}", Fault.LOST)
+        return Verdict(Outcome.ERRORED, f"sandbox lost: {error}", Fault.LOST)
 
     def _closed_by(
         self,
@@ -286,7 +305,7 @@ class AttemptGroup:
                 if verdict.duration_seconds is not None or evidence is None
                 else evidence.duration_seconds,
                 "phases": {name: round(seconds, 4) for name, seconds in phases.items()},
-                "message": verdict.message,
+                "message": self.secrets.redactor.words(verdict.message),
                 "ends_at": None,
                 "nonce": None,
                 "log": log,
@@ -296,21 +315,21 @@ class AttemptGroup:
 
     def _keep_log(self, first: Attempt, evidence: Evidence) -> Log:
         """A short log travels in the row; a long one is stored once for the group."""
-        text = _CONTROL.sub("\ufffd", evidence.log.decode(errors="replace"))
+        content = self.secrets.redactor.redact(evidence.log)
+        text = _CONTROL.sub("\ufffd", content.decode(errors="replace"))
         facts = {"bytes": evidence.log_bytes, "truncated": evidence.log_truncated}
         if len(text.encode()) <= INLINE_LOG_BYTES:
             return Log(text=text, **facts)
         key = keys.log_key(first.run_id, first.key, first.number)
-        self.artifacts.put(key, evidence.log, "text/plain; charset=utf-8")
+        self.artifacts.put(key, content, "text/plain; charset=utf-8")
         return Log(key=key, **facts)
 
     def _record_no_sandbox(
-        self, batch: Batch, group: Group, started_at: float, error: SandboxError
-    ) -> GroupEnding:
+        self, batch: Batch, group: Group, started_at: float, error: SandboxError | SecretError
+    ) -> None:
         """Part of the account as well: which attempts had no sandbox, and why."""
         if not self.stopped():
-            fault = Fault.REFUSED if isinstance(error, SandboxRefused) else Fault.UNAVAILABLE
-            verdict = Verdict(Outcome.ERRORED, f"no sandbox: {error.reason}", fault)
+            verdict = Verdict(Outcome.ERRORED, f"no sandbox: {error}", _fault(error))
             planned = group.attempts[0]
             first = Attempt(
                 run_id=batch.run_id,
@@ -325,14 +344,17 @@ class AttemptGroup:
             attempts = _attempts(group, first)
             self.runs.open_attempts(attempts)
             self.runs.close_attempts([self._closed(a, verdict, None, {}) for a in attempts])
-        return GroupEnding(provider_fault=error)
 
     def _kill(self, sandbox_id: str) -> None:
-        for _ in range(KILL_TRIES):
-            # Where both tries fail, the TTL ends it, and the sweeper knows it from the ledger.
-            with suppress(SandboxError):
-                self.sandboxes.kill(sandbox_id)
-                return
+        # Where all of the provider's tries fail, the TTL ends it, and the sweeper knows it.
+        with suppress(SandboxError):
+            self.sandboxes.kill(sandbox_id)
+
+
+def _fault(error: SandboxError | SecretError) -> Fault:
+    if isinstance(error, SecretRefused):
+        return Fault.CONFIGURATION
+    return Fault.REFUSED if isinstance(error, SandboxRefused) else Fault.UNAVAILABLE
 
 
 def _attempts(group: Group, first: Attempt) -> list[Attempt]:
@@ -345,7 +367,9 @@ def _attempts(group: Group, first: Attempt) -> list[Attempt]:
     ]
 
 
-def attempt_env(batch: Batch, suite: Suite, attempts: Sequence[PlannedAttempt]) -> dict[str, str]:
+def attempt_env(
+    batch: Batch, suite: Suite, attempts: Sequence[PlannedAttempt], secrets: Mapping[str, str]
+) -> dict[str, str]:
     """Exactly what a test process sees beside PATH, LANG and the user's name."""
     return {
         "HOME": HOME_FOLDER,
@@ -353,6 +377,7 @@ def attempt_env(batch: Batch, suite: Suite, attempts: Sequence[PlannedAttempt]) 
         "CI": "true",
         **batch.env,
         **suite.env,
+        **secrets,
         "GLOVEBOX": "1",
         "GLOVEBOX_RUN_ID": batch.run_id,
         "GLOVEBOX_ATTEMPT": str(max(attempt.number for attempt in attempts)),

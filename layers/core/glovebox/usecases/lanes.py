@@ -38,10 +38,13 @@ class Lanes:
         attempt: AttemptGroup,
         stopped: Callable[[], bool],
         on_failure: Callable[[], None],
+        to_begin: float,
     ) -> None:
-        """`on_failure` is called when a test has failed for good and the run is to fail fast."""
+        """`to_begin` is how many seconds of patience a group needs that is begun; `on_failure`
+        is called when a test has failed for good and the run is to fail fast."""
         self._batch, self._attempt = batch, attempt
         self._stopped, self._on_failure = stopped, on_failure
+        self._to_begin = to_begin
         self._waiting = deque(work)
         self._running: list[int] = []
         self._lock = threading.Lock()
@@ -112,4 +115,4 @@ class Lanes:
             return self._waiting.popleft()
 
     def _may_begin(self) -> bool:
-        return self.wait_seconds is None and self._attempt.patience() > 0
+        return self.wait_seconds is None and self._attempt.patience() > self._to_begin

@@ -28,11 +28,13 @@ from glovebox.ports import (
     Pace,
     Runs,
     Sandboxes,
+    Secrets,
     Workflow,
 )
 from glovebox.usecases.attempt import AttemptGroup
 from glovebox.usecases.lanes import Lanes, Work
 from glovebox.usecases.pacing import PacedSandboxes
+from glovebox.usecases.secrets import BatchSecrets
 from glovebox.usecases.watch import RunWatch
 
 BATCH_LIMIT_BYTES = 8 * 1024 * 1024
@@ -44,6 +46,11 @@ HAND_ON_SECONDS = 75
 half a minute, a creation takes up to another, and the rest is to record and to hand on."""
 HAND_ON_SHARE = 0.25
 """Of a short time, what is kept back instead."""
+BEGIN_SECONDS = 60
+"""What must be left before that for a group to be begun: creation and upload, at worst, take this
+and what is kept back."""
+BEGIN_SHARE = 0.1
+"""Of a short time, what must be left instead."""
 LONGEST_WAIT_SECONDS = 45
 """Before a batch is tried again for which the provider asked to wait. Nobody says meanwhile that
 it is alive, and the Map gives up after 120 s."""
@@ -84,6 +91,7 @@ class LaunchBatch:
     clock: Clock
     new_token: NewToken
     pace: Pace
+    secrets: Secrets
     _bundles: dict[str, bytes] = field(default_factory=dict)
     _bundle_lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -116,7 +124,8 @@ class LaunchBatch:
     ) -> LaunchMessage | None:
         if not self.workflow.heartbeat(message.token):
             return None  # the round was settled without this batch
-        kept_back = min(HAND_ON_SECONDS, HAND_ON_SHARE * seconds_left())
+        time = seconds_left()
+        kept_back = min(HAND_ON_SECONDS, HAND_ON_SHARE * time)
         batch = Batch.model_validate_json(self.artifacts.get(message.key, limit=BATCH_LIMIT_BYTES))
         watch = RunWatch(self.runs, self.clock, batch.run_id, batch.deadline_at)
         watch.beat = _Beat(self.workflow, self.clock, message.token)
@@ -140,12 +149,14 @@ class LaunchBatch:
             self.new_token,
             watch.stopped,
             lambda: self._bundle(batch.bundle_key),
+            BatchSecrets(self.secrets, batch.secrets),
             lambda: seconds_left() - kept_back,
             may_wait=message.waits < MAX_WAITS,
         )
         watch.on_stop = attempt.kill_live
         watch.look()
-        lanes = Lanes(batch, work, attempt, watch.stopped, self._fail_fast(batch, watch))
+        to_begin = min(BEGIN_SECONDS, BEGIN_SHARE * time)
+        lanes = Lanes(batch, work, attempt, watch.stopped, self._fail_fast(batch, watch), to_begin)
         with paced:
             with watch:
                 lanes.run()

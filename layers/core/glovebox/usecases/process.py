@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import io
 import math
 import re
@@ -40,6 +41,7 @@ connections after about 350 s. A longer process is asked after again."""
 REQUEST_MARGIN_SECONDS = 20
 GZIP_MAGIC = b"\x1f\x8b"
 DISCARD_BYTES = 8 * 1024 * 1024
+_RUNNING = "running"
 _SLOT = re.compile(r"[a-z][a-z0-9-]{0,30}")
 
 
@@ -102,14 +104,21 @@ def await_process(
         # hosted commands and quiet connections end by themselves.
         at_once = may_start and longest <= min(PATIENCE_SECONDS, patience)
         wait = 0 if at_once else max(1, int(min(PATIENCE_SECONDS, patience, longest)))
-        answer = sandbox.run(
-            _launch_command(process, wait),
-            env=process.env,
-            timeout_seconds=(wait or longest) + REQUEST_MARGIN_SECONDS,
-        )
-        word, facts, rest = _read_answer_line(sandbox, answer)
-        if word != "running":
-            return _fetch(sandbox, process, word, facts, rest)
+        try:
+            answer = sandbox.run(
+                _launch_command(process, wait),
+                env=process.env,
+                timeout_seconds=(wait or longest) + REQUEST_MARGIN_SECONDS,
+            )
+        except SandboxLost as error:
+            if not error.still_there or clock.monotonic() > stops_at:
+                raise
+            # Only the answer was lost, and the lock bears another question.
+            word = _RUNNING
+        else:
+            word, facts, rest = _read_answer_line(sandbox, answer)
+            if word != _RUNNING:
+                return _fetch(sandbox, process, word, facts, rest)
         if clock.monotonic() > stops_at + 2 * REQUEST_MARGIN_SECONDS:
             reason = "the process did not end at its time limit"
             raise SandboxLost(reason, sandbox_id=sandbox.sandbox_id)
@@ -134,9 +143,12 @@ def _fetch(sandbox: Sandbox, process: Process, word: str, facts: str, rest: str)
         plain = process.command.results_are_ascii
         content = rest.encode() if plain else _decode(sandbox, rest)
         return _read_answer(sandbox, process, facts, content)
-    if word == "file":
+    if word.startswith("file:"):
         path = f"{ROOT}/{process.slot}/packed"
         content = sandbox.download(path, limit=ANSWER_LIMIT_BYTES)
+        if hashlib.sha256(content).hexdigest() != word.removeprefix("file:"):
+            reason = "the answer fetched from the sandbox is not the one that it packed"
+            raise SandboxLost(reason, sandbox_id=sandbox.sandbox_id)
         return _read_answer(sandbox, process, facts, content)
     reason = f"the process never answered: {word} {facts[:300]}"
     raise SandboxLost(reason, sandbox_id=sandbox.sandbox_id)
@@ -216,8 +228,8 @@ def _read_answer(sandbox: Sandbox, process: Process, facts: str, content: bytes)
             raise SandboxLost(reason, sandbox_id=sandbox.sandbox_id)
         files[name] = content[offset : offset + size]
         offset += size
-    if offset > len(content):
-        reason = "the answer from the sandbox is cut"
+    if offset != len(content):
+        reason = "the answer from the sandbox is cut, or holds more than it says"
         raise SandboxLost(reason, sandbox_id=sandbox.sandbox_id)
     log = files.pop("log", b"")
     return Evidence(

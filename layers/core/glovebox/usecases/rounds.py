@@ -111,6 +111,7 @@ def _batch(
         image=manifest.image.base,
         network=manifest.network,
         env=dict(manifest.env),
+        secrets=manifest.secrets,
         contexts={name: plan.contexts[name] for name in named if name in plan.contexts},
         bundle_key=plan.bundle_key,
         baked=plan.baked,

@@ -15,6 +15,10 @@ MAX_CONTENT_BYTES = 1024 * 1024 * 1024
 """Of all files together, unpacked: what a default sandbox's disk takes with room to work."""
 MAX_MEMBERS = 100_000
 MAX_NAME_BYTES = 1024
+MAX_HEADER_BYTES = 1024 * 1024
+"""Of what describes one member: real ones take some thousand bytes."""
+LATEST_MTIME = 2**33 - 1
+"""What a tar header holds, in seconds; a pax record may claim anything, infinity included."""
 MAX_DEPTH = 100
 """Folders within folders; the tar filter itself recurses on path parts."""
 PLAIN_BUNDLE_BYTES = 4 * 1024 * 1024
@@ -32,13 +36,17 @@ def normalise_source(archive: bytes) -> bytes:
     if len(archive) > MAX_ARCHIVE_BYTES:
         raise SourceError(f"the source archive is larger than {MAX_ARCHIVE_BYTES} bytes")
     out = io.BytesIO()
+    content = _Rationed(fileobj=io.BytesIO(archive), mode="rb")
     try:
         with (
-            tarfile.open(fileobj=io.BytesIO(archive), mode="r:gz") as given,
+            tarfile.open(fileobj=content, mode="r:") as given,
             tarfile.open(fileobj=out, mode="w:gz", compresslevel=1) as made,
         ):
-            _copy(given, made)
-    except (tarfile.TarError, gzip.BadGzipFile, EOFError, OSError, RecursionError) as error:
+            _copy(given, made, content)
+        content.ration = MAX_CONTENT_BYTES
+        while content.read(64 * 1024):
+            pass  # the checksum stands at the end, behind the tar's own
+    except (tarfile.TarError, EOFError, OSError, RecursionError, ValueError, zlib.error) as error:
         raise SourceError(f"the source is not a gzipped tar archive: {error}") from error
     return out.getvalue()
 
@@ -70,7 +78,23 @@ def archive_files(files: Mapping[str, str]) -> bytes:
     return out.getvalue()
 
 
-def _copy(given: tarfile.TarFile, made: tarfile.TarFile) -> None:
+class _Rationed(gzip.GzipFile):
+    """Hands out only so much between two members: tarfile reads long names, pax records and
+    maps of sparse files whole, whatever size they state."""
+
+    ration = MAX_HEADER_BYTES
+
+    def read(self, size: int | None = -1) -> bytes:
+        """Read on. Raises SourceError beyond the ration."""
+        wanted = MAX_HEADER_BYTES if size is None or size < 0 else size
+        if wanted > self.ration:
+            raise SourceError(f"a header in the source archive exceeds {MAX_HEADER_BYTES} bytes")
+        content = super().read(wanted)
+        self.ration -= len(content)
+        return content
+
+
+def _copy(given: tarfile.TarFile, made: tarfile.TarFile, content: _Rationed) -> None:
     unpacked = 0
     names: set[str] = set()
     for count, member in enumerate(given):
@@ -83,7 +107,9 @@ def _copy(given: tarfile.TarFile, made: tarfile.TarFile) -> None:
         if clean.name in names and not clean.isdir():
             raise SourceError(f"the source archive holds {member.name!r} twice")
         names.add(clean.name)
+        content.ration = member.size + MAX_HEADER_BYTES
         made.addfile(clean, given.extractfile(member) if clean.isreg() else None)
+        content.ration = MAX_HEADER_BYTES
 
 
 def _clean(member: tarfile.TarInfo) -> tarfile.TarInfo:
@@ -102,6 +128,6 @@ def _clean(member: tarfile.TarInfo) -> tarfile.TarInfo:
     clean.size = member.size if member.isreg() else 0
     clean.linkname = member.linkname if member.issym() else ""
     # Whole seconds: Python compares a source's mtime with the one in its compiled module.
-    clean.mtime = max(0, int(member.mtime))
+    clean.mtime = int(min(max(0, member.mtime), LATEST_MTIME))
     clean.mode = 0o755 if member.isdir() or (member.mode & 0o100) else 0o644
     return clean

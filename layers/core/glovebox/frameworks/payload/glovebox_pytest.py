@@ -18,6 +18,7 @@ import sys
 from typing import Any
 
 MAX_MESSAGE = 8000  # characters of a failure's text that travel in the record
+CUT = "\u2026"  # where a text was cut: a secret's half is looked for beside it
 
 
 class Record:
@@ -63,7 +64,7 @@ class Discoverer:
             self._record.write(
                 kind="collection_error",
                 id=report.nodeid,
-                message=str(report.longrepr)[-MAX_MESSAGE:],
+                message=last_words(report),
             )
 
     def pytest_collection_finish(self, session: Any) -> None:
@@ -114,7 +115,7 @@ class Witness:
             self._record.write(
                 kind="collection_error",
                 id=report.nodeid,
-                message=str(report.longrepr)[-MAX_MESSAGE:],
+                message=last_words(report),
             )
 
 
@@ -143,7 +144,13 @@ def first_words(report: Any) -> str:
     """The crash line, or else the text of the failure."""
     crash = getattr(getattr(report, "longrepr", None), "reprcrash", None)
     text = getattr(crash, "message", None) or str(report.longrepr)
-    return text[:MAX_MESSAGE]
+    return text if len(text) <= MAX_MESSAGE else text[:MAX_MESSAGE] + CUT
+
+
+def last_words(report: Any) -> str:
+    """The end of a report, where it says what went wrong."""
+    text = str(report.longrepr)
+    return text if len(text) <= MAX_MESSAGE else CUT + text[-MAX_MESSAGE:]
 
 
 def skip_reason(report: Any) -> str:

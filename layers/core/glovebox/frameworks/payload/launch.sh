@@ -44,16 +44,25 @@ supervise() {
       names+=("${results[i + 1]}")
     fi
   done
-  paths+=("$dir/log")
+  # The process may have put anything in the place of our own files, to be written into or waited
+  # for. Nothing is started here unless it did.
+  local log=$dir/log name
+  [ -f "$log" ] || log=/dev/null
+  for name in log.cut packed answer bodies done; do
+    if [ -e "$dir/$name" ] || [ -L "$dir/$name" ]; then rm -rf -- "${dir:?}/$name"; fi
+  done
+  paths+=("$log")
   names+=(log)
   local sizes last=$((${#paths[@]} - 1))
   mapfile -t sizes < <(stat -L -c %s -- "${paths[@]}")
   local log_bytes=${sizes[last]} total=0 listed=
   if [ "$log_bytes" -gt "$log_limit" ]; then
+    # Makes room on a disk that the log has filled; where there is no such program, it has to do.
+    fallocate -p -o $((log_limit / 2)) -l $((log_bytes - log_limit)) "$log"
     {
-      head -c $((log_limit / 2)) "$dir/log"
+      head -c $((log_limit / 2)) "$log"
       printf '\n[… %s bytes left out …]\n' $((log_bytes - log_limit))
-      tail -c $((log_limit / 2)) "$dir/log"
+      tail -c $((log_limit / 2)) "$log"
     } >"$dir/log.cut"
     paths[last]=$dir/log.cut
     sizes[last]=$(stat -c %s "$dir/log.cut")
@@ -68,14 +77,17 @@ supervise() {
     total=$((total + sizes[i]))
     listed+=" ${names[i]}:${sizes[i]}"
   done
-  local facts="$nonce $code $timed_out $began $ended $log_bytes$listed"
-  if [ "$total" -le "$answer_limit" ]; then
-    printf 'glovebox inline %s\n' "$facts" >"$dir/answer"
-  else
+  local kind=inline facts="$nonce $code $timed_out $began $ended $log_bytes$listed"
+  if [ "$total" -gt "$answer_limit" ]; then
     cat -- "${paths[@]}" >"$dir/packed"
-    printf 'glovebox file %s\n' "$facts" >"$dir/answer"
-    paths=()
+    kind=$(sha256sum <"$dir/packed")
+    kind=file:${kind%% *} paths=()
   fi
+  # On a disk that is full, our upload is what can be spared.
+  printf 'glovebox %s %s\n' "$kind" "$facts" >"$dir/answer" || {
+    rm -f "$upload"
+    printf 'glovebox %s %s\n' "$kind" "$facts" >"$dir/answer"
+  }
   printf '%s\0' "${paths[@]}" >"$dir/bodies"
   : >"$dir/done"
 }
@@ -86,7 +98,13 @@ if { : >".glovebox-$slot"; } 2>/dev/null; then
   set +C
   if tar --no-same-owner -xif "$upload" 2>"$upload.error" && [ -d src ]; then
     supervise </dev/null >/dev/null 2>&1 &
-    [ "$patience" -gt 0 ] || wait $!
+    if [ "$patience" -eq 0 ]; then
+      wait $!
+      if [ ! -e "$dir/done" ]; then
+        printf 'glovebox broken the process took its own folder or its supervisor away\n'
+        exit 0
+      fi
+    fi
     # The next process in this sandbox has its own upload; a long one only takes up memory.
     [ "$discard" -eq 0 ] || rm -f "$upload"
   else
