@@ -40,7 +40,15 @@ from glovebox.domain.pacing import (
     take_permits,
 )
 from glovebox.domain.run import Run
-from glovebox.ports import Claim, Clock, CommandAnswer, DeadLetter, SandboxFacts, SandboxRequest
+from glovebox.ports import (
+    Claim,
+    Clock,
+    CommandAnswer,
+    DeadLetter,
+    KeptRequest,
+    SandboxFacts,
+    SandboxRequest,
+)
 
 _PATH = f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin"
 """With this interpreter's pytest in it."""
@@ -260,6 +268,7 @@ class MemoryRuns:
     def __init__(self) -> None:
         self._lock = threading.RLock()
         self._runs: dict[str, Run] = {}
+        self._requests: dict[tuple[str, str], KeptRequest] = {}
         self._attempts: dict[tuple[str, str, int], Attempt] = {}
         self._batches: dict[tuple[str, str], _Held] = {}
         self._names: dict[str, tuple[str, str | None, str | None, float]] = {}
@@ -272,6 +281,12 @@ class MemoryRuns:
             if run.run_id in self._runs:
                 raise StoreConflict(run.run_id)
             self._runs[run.run_id] = run
+
+    def keep_request(
+        self, owner: str, idempotency_key: str, request: KeptRequest, at: float
+    ) -> KeptRequest:
+        with self._lock:
+            return self._requests.setdefault((owner, idempotency_key), request)
 
     def run(self, run_id: str) -> Run:
         try:

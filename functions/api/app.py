@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from dataclasses import dataclass
 from functools import cache
 from http import HTTPStatus
@@ -25,6 +26,7 @@ from glovebox.telemetry import LogEvent, make_logger
 from glovebox.usecases.accept import AcceptManifest
 from glovebox.usecases.account import REPORT_FILES, URL_SECONDS, ReportNotReady, RunAccount
 from glovebox.usecases.source import MAX_ARCHIVE_BYTES
+from glovebox.usecases.start import KeyReused, StartRun
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 if TYPE_CHECKING:
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
 
 MAX_BODY_BYTES = 2 * 1024 * 1024
 MAX_RUNS_PER_PAGE = 100
-DOOR = "api"
+IDEMPOTENCY_KEY = re.compile("[!-~]{1,100}")
 logger = make_logger()
 app = APIGatewayHttpResolver()
 
@@ -58,16 +60,16 @@ class SourceRequest(BaseModel):
 class UseCases:
     """What the routes call."""
 
-    accept: AcceptManifest
+    start: StartRun
     account: RunAccount
     artifacts: Artifacts
-    clock: Clock
 
 
 def wire(runs: Runs, artifacts: Artifacts, workflow: Workflow, clock: Clock) -> UseCases:
     """The use cases over their ports."""
     accept = AcceptManifest(runs, artifacts, workflow, clock)
-    return UseCases(accept, RunAccount(runs, artifacts), artifacts, clock)
+    start = StartRun(accept, runs, clock, new_token)
+    return UseCases(start, RunAccount(runs, artifacts), artifacts)
 
 
 @cache
@@ -103,10 +105,13 @@ def post_run() -> Response[str]:
     body = _json_body()
     if set(body) != {"manifest"} or not isinstance(body["manifest"], dict):
         return _error(HTTPStatus.BAD_REQUEST, "bad_request", 'send {"manifest": {…}}')
-    accept = wired().accept
-    run_id = keys.run_id_for_request(wired().clock.now(), new_token())
-    text = json.dumps(body["manifest"])
-    run = accept(text, file="manifest.json", run_id=run_id, door=DOOR, owner=_owner())
+    run = wired().start(
+        json.dumps(body["manifest"]),
+        owner=_owner(),
+        idempotency_key=_idempotency_key(),
+        asked=body,
+    )
+    run_id = run.run_id
     logger.info(LogEvent.RUN_ACCEPTED, run_id=run_id, name_of_run=run.name)
     document = {"run_id": run.run_id, "name": run.name, "state": run.state}
     return _json(HTTPStatus.ACCEPTED, document)
@@ -172,6 +177,20 @@ def _owner() -> str:
 def refuse_nobody(_: NobodyCalls) -> Response[str]:
     """A request that no authoriser has seen."""
     return _error(HTTPStatus.FORBIDDEN, "forbidden", "the request names no caller")
+
+
+def _idempotency_key() -> str | None:
+    key = (app.current_event.headers or {}).get("idempotency-key")
+    if key is not None and not IDEMPOTENCY_KEY.fullmatch(key):
+        words = "Idempotency-Key has 1 to 100 visible ASCII characters"
+        raise BodyRefused(HTTPStatus.UNPROCESSABLE_ENTITY, "bad_request", words)
+    return key
+
+
+@app.exception_handler(KeyReused)
+def refuse_key(error: KeyReused) -> Response[str]:
+    """An idempotency key that stands for another request."""
+    return _error(HTTPStatus.CONFLICT, "idempotency_key_reused", str(error))
 
 
 class BodyRefused(Exception):

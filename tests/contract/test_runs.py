@@ -13,7 +13,7 @@ from glovebox.domain.errors import NotFound, StoreConflict
 from glovebox.domain.outcome import Conclusion, Outcome, RunState, StopReason
 from glovebox.domain.ownership import ImageUse, SandboxOwner
 from glovebox.domain.run import Run
-from glovebox.ports import Claim, Runs
+from glovebox.ports import Claim, KeptRequest, Runs
 from moto import mock_aws
 
 from tests.fakes import MemoryRuns
@@ -185,6 +185,15 @@ def test_owners_see_their_own_runs_page_by_page_also_those_of_one_moment(runs: R
         if cursor is None:
             break
     assert seen == ["r6", "r5", "r3", "r2", "r0"]
+
+
+def test_an_idempotency_key_keeps_its_first_request(runs: Runs) -> None:
+    first, second = KeptRequest("r1", "d1"), KeptRequest("r2", "d2")
+    assert runs.keep_request("ann", "k", first, 1.0) == first
+    assert runs.keep_request("ann", "k", second, 2.0) == first
+    assert runs.keep_request("bob", "k", second, 2.0) == second
+    assert runs.keep_request("ann", "k2", second, 2.0) == second
+    assert list(runs.open_runs()) == []
 
 
 def test_one_of_many_claims_a_batch(runs: Runs) -> None:

@@ -122,6 +122,15 @@ class Claim(StrEnum):
     """It was driven to its end before."""
 
 
+@dataclass(frozen=True)
+class KeptRequest:
+    """What a caller asked for under an idempotency key."""
+
+    run_id: str
+    digest: str
+    """Of the request: another request with the same key is refused."""
+
+
 class Runs(Protocol):
     """The ledger: runs, claims and attempts. Every write is conditional where it could race."""
 
@@ -130,6 +139,12 @@ class Runs(Protocol):
 
     def run(self, run_id: str) -> Run:
         """Read a run, consistently. Raises NotFound."""
+
+    def keep_request(
+        self, owner: str, idempotency_key: str, request: KeptRequest, at: float
+    ) -> KeptRequest:
+        """Bind an owner's key to a request at a time (epoch seconds), unless it is bound already.
+        Answers the request that it is bound to: the first of all that raced."""
 
     def update_run(self, run_id: str, **changes: Any) -> Run:
         """Change fields of a run that is not finished. Raises StoreConflict if it is."""

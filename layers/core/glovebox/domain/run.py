@@ -26,6 +26,8 @@ class Run(BaseModel):
     """Which door it came through: `s3` or `api`."""
     owner: str = STACK_OWNER
     """Who may see and stop it: a caller of the API, or `stack` for every caller."""
+    rerun_of: str | None = None
+    """The run whose tests this one repeats."""
     created_at: float
     started_at: float | None = None
     finished_at: float | None = None

@@ -31,15 +31,27 @@ class AcceptManifest:
 
     def __call__(self, text: bytes | str, *, file: str, run_id: str, door: str, owner: str) -> Run:
         """Accept the manifest as a run. Raises ManifestError, and then nothing has started."""
+        manifest = self.check(text, file=file, owner=owner)
+        return self.start(manifest, run_id=run_id, door=door, owner=owner)
+
+    def check(self, text: bytes | str, *, file: str, owner: str) -> Manifest:
+        """The manifest, if it can be run for this owner. Raises ManifestError."""
         manifest = load_manifest(text, file=file)
         problems = (*beyond_this_release(manifest, file), *self._foreign(manifest, file, owner))
         if problems:
             raise ManifestError(problems)
+        return manifest
+
+    def start(
+        self, manifest: Manifest, *, run_id: str, door: str, owner: str, rerun_of: str | None = None
+    ) -> Run:
+        """Make a run of a manifest that was checked, under an id that is its alone."""
         run = Run(
             run_id=run_id,
             name=manifest.name,
             door=door,
             owner=owner,
+            rerun_of=rerun_of,
             created_at=self.clock.now(),
             parallelism_asked=manifest.parallelism,
         )
