@@ -481,6 +481,9 @@ class MemoryArtifacts:
             raise SourceError(key)
         return self.objects[key]
 
+    def has(self, key: str) -> bool:
+        return key in self.objects
+
     def get_uri(self, uri: str, *, limit: int) -> bytes:
         bucket, _, key = uri.removeprefix("s3://").partition("/")
         if bucket != self.bucket or key not in self.objects:

@@ -20,11 +20,13 @@ from glovebox.adapters.system import SystemClock, new_token
 from glovebox.domain import keys
 from glovebox.domain.caller import owner_of_caller
 from glovebox.domain.errors import ManifestError, NotFound
+from glovebox.domain.rerun import Selection
 from glovebox.ports import Artifacts, Clock, Runs, Workflow
 from glovebox.settings import Settings
 from glovebox.telemetry import LogEvent, make_logger
 from glovebox.usecases.accept import AcceptManifest
 from glovebox.usecases.account import REPORT_FILES, URL_SECONDS, ReportNotReady, RunAccount
+from glovebox.usecases.rerun import RerunRefused, RerunRun
 from glovebox.usecases.source import MAX_ARCHIVE_BYTES
 from glovebox.usecases.start import KeyReused, StartRun
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -56,12 +58,21 @@ class SourceRequest(BaseModel):
     size: int = Field(ge=1, le=MAX_ARCHIVE_BYTES)
 
 
+class RerunRequest(BaseModel):
+    """The body of POST /runs/{run_id}/rerun."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    select: Selection = Selection.ALL
+
+
 @dataclass(frozen=True)
 class UseCases:
     """What the routes call."""
 
     start: StartRun
     account: RunAccount
+    rerun: RerunRun
     artifacts: Artifacts
 
 
@@ -69,7 +80,8 @@ def wire(runs: Runs, artifacts: Artifacts, workflow: Workflow, clock: Clock) -> 
     """The use cases over their ports."""
     accept = AcceptManifest(runs, artifacts, workflow, clock)
     start = StartRun(accept, runs, clock, new_token)
-    return UseCases(start, RunAccount(runs, artifacts), artifacts)
+    account = RunAccount(runs, artifacts)
+    return UseCases(start, account, RerunRun(start, account, artifacts), artifacts)
 
 
 @cache
@@ -161,6 +173,21 @@ def post_cancel(run_id: str) -> Response[str]:
     return _json(HTTPStatus.ACCEPTED, wired().account.cancel(run_id, _owner()))
 
 
+@app.post("/runs/<run_id>/rerun")
+def post_rerun(run_id: str) -> Response[str]:
+    """Repeat a run, whole or in part."""
+    request = RerunRequest.model_validate(_json_body())
+    run = wired().rerun(
+        run_id,
+        owner=_owner(),
+        selection=request.select,
+        idempotency_key=_idempotency_key(),
+    )
+    logger.info(LogEvent.RUN_ACCEPTED, run_id=run.run_id, name_of_run=run.name)
+    document = {"run_id": run.run_id, "name": run.name, "state": run.state, "rerun_of": run_id}
+    return _json(HTTPStatus.ACCEPTED, document)
+
+
 class NobodyCalls(Exception):
     """The gateway does not say who calls: no route is for everybody."""
 
@@ -185,6 +212,12 @@ def _idempotency_key() -> str | None:
         words = "Idempotency-Key has 1 to 100 visible ASCII characters"
         raise BodyRefused(HTTPStatus.UNPROCESSABLE_ENTITY, "bad_request", words)
     return key
+
+
+@app.exception_handler(RerunRefused)
+def refuse_rerun(error: RerunRefused) -> Response[str]:
+    """A run that cannot be repeated so."""
+    return _error(HTTPStatus.CONFLICT, error.code, str(error))
 
 
 @app.exception_handler(KeyReused)

@@ -15,6 +15,7 @@ ROUTES = [
     ("GET", "/runs/{}/tests/{{key}}"),
     ("GET", "/runs/{}/report"),
     ("POST", "/runs/{}/cancel"),
+    ("POST", "/runs/{}/rerun"),
 ]
 
 
@@ -32,10 +33,11 @@ def finished_run(door: ApiDoor, caller: str) -> tuple[str, str]:
 @pytest.mark.parametrize(("method", "path"), ROUTES)
 def test_another_owners_run_is_the_same_404_as_none(door: ApiDoor, method: str, path: str) -> None:
     run_id, key = finished_run(door, ANN)
+    body = {"select": "failed"} if path.endswith("rerun") else None
     asked = path.format(run_id).replace("{key}", key)
-    assert door.call(method, asked, caller=ANN).status in (200, 202)
-    theirs = door.call(method, asked, caller=BOB)
-    nobodys = door.call(method, asked.replace(run_id, "20261123-120000-abcdef01"), caller=BOB)
+    assert door.call(method, asked, body, caller=ANN).status in (200, 202)
+    theirs = door.call(method, asked, body, caller=BOB)
+    nobodys = door.call(method, asked.replace(run_id, "20261123-120000-abcdef01"), body, caller=BOB)
     assert (theirs.status, theirs.code) == (404, "not_found")
     assert theirs.text == nobodys.text.replace("20261123-120000-abcdef01", run_id)
 

@@ -74,6 +74,7 @@ ROUTES = {
     "GET /runs/{run_id}/tests/{key}",
     "GET /runs/{run_id}/report",
     "POST /runs/{run_id}/cancel",
+    "POST /runs/{run_id}/rerun",
     "POST /sources",
 }
 PHYSICAL_NAMES = {

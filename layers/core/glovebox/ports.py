@@ -235,6 +235,9 @@ class Artifacts(Protocol):
     def get(self, key: str, *, limit: int) -> bytes:
         """Read an object of at most `limit` bytes. Raises NotFound; SourceError if longer."""
 
+    def has(self, key: str) -> bool:
+        """Whether there is such an object."""
+
     def download_url(self, key: str, *, expires_in_seconds: int) -> str:
         """A presigned URL that serves the object as an attachment."""
 
