@@ -40,7 +40,15 @@ from glovebox.domain.pacing import (
     take_permits,
 )
 from glovebox.domain.run import Run
-from glovebox.ports import Claim, Clock, CommandAnswer, DeadLetter, SandboxFacts, SandboxRequest
+from glovebox.ports import (
+    Claim,
+    Clock,
+    CommandAnswer,
+    DeadLetter,
+    KeptRequest,
+    SandboxFacts,
+    SandboxRequest,
+)
 
 _PATH = f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin"
 """With this interpreter's pytest in it."""
@@ -260,6 +268,7 @@ class MemoryRuns:
     def __init__(self) -> None:
         self._lock = threading.RLock()
         self._runs: dict[str, Run] = {}
+        self._requests: dict[tuple[str, str], KeptRequest] = {}
         self._attempts: dict[tuple[str, str, int], Attempt] = {}
         self._batches: dict[tuple[str, str], _Held] = {}
         self._names: dict[str, tuple[str, str | None, str | None, float]] = {}
@@ -272,6 +281,12 @@ class MemoryRuns:
             if run.run_id in self._runs:
                 raise StoreConflict(run.run_id)
             self._runs[run.run_id] = run
+
+    def keep_request(
+        self, owner: str, idempotency_key: str, request: KeptRequest, at: float
+    ) -> KeptRequest:
+        with self._lock:
+            return self._requests.setdefault((owner, idempotency_key), request)
 
     def run(self, run_id: str) -> Run:
         try:
@@ -294,11 +309,13 @@ class MemoryRuns:
                 return run
             return self.update_run(run_id, stop_reason=reason)
 
-    def list_runs(self, *, limit: int, cursor: str | None) -> tuple[Sequence[Run], str | None]:
-        newest = sorted(self._runs.values(), key=lambda run: run.created_at, reverse=True)
-        start = int(cursor) if cursor else 0
-        page = newest[start : start + limit]
-        return page, str(start + limit) if start + limit < len(newest) else None
+    def list_runs(
+        self, *, limit: int, cursor: str | None, owners: Sequence[str] | None = None
+    ) -> tuple[Sequence[Run], str | None]:
+        found = [run for run in self._runs.values() if owners is None or run.owner in owners]
+        newest = sorted(found, key=lambda run: run.listed_at, reverse=True)
+        rest = [run for run in newest if cursor is None or run.listed_at < cursor]
+        return rest[:limit], rest[limit - 1].listed_at if len(rest) > limit else None
 
     def open_runs(self) -> Iterator[Run]:
         return iter([run for run in self._runs.values() if not run.is_finished])
@@ -469,6 +486,9 @@ class MemoryArtifacts:
         if len(self.objects[key]) > limit:
             raise SourceError(key)
         return self.objects[key]
+
+    def has(self, key: str) -> bool:
+        return key in self.objects
 
     def get_uri(self, uri: str, *, limit: int) -> bytes:
         bucket, _, key = uri.removeprefix("s3://").partition("/")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+from dataclasses import dataclass
 from functools import cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -16,12 +18,17 @@ from glovebox.adapters.s3_artifacts import S3Artifacts
 from glovebox.adapters.stepfunctions_workflow import StepFunctionsWorkflow
 from glovebox.adapters.system import SystemClock, new_token
 from glovebox.domain import keys
+from glovebox.domain.caller import owner_of_caller
 from glovebox.domain.errors import ManifestError, NotFound
+from glovebox.domain.rerun import Selection
+from glovebox.ports import Artifacts, Clock, Runs, Workflow
 from glovebox.settings import Settings
 from glovebox.telemetry import LogEvent, make_logger
 from glovebox.usecases.accept import AcceptManifest
 from glovebox.usecases.account import REPORT_FILES, URL_SECONDS, ReportNotReady, RunAccount
+from glovebox.usecases.rerun import RerunRefused, RerunRun
 from glovebox.usecases.source import MAX_ARCHIVE_BYTES
+from glovebox.usecases.start import KeyReused, StartRun
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 if TYPE_CHECKING:
@@ -29,7 +36,7 @@ if TYPE_CHECKING:
 
 MAX_BODY_BYTES = 2 * 1024 * 1024
 MAX_RUNS_PER_PAGE = 100
-DOOR = "api"
+IDEMPOTENCY_KEY = re.compile("[!-~]{1,100}")
 logger = make_logger()
 app = APIGatewayHttpResolver()
 
@@ -51,23 +58,50 @@ class SourceRequest(BaseModel):
     size: int = Field(ge=1, le=MAX_ARCHIVE_BYTES)
 
 
+class RerunRequest(BaseModel):
+    """The body of POST /runs/{run_id}/rerun."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    select: Selection = Selection.ALL
+
+
+@dataclass(frozen=True)
+class UseCases:
+    """What the routes call."""
+
+    start: StartRun
+    account: RunAccount
+    rerun: RerunRun
+    artifacts: Artifacts
+
+
+def wire(runs: Runs, artifacts: Artifacts, workflow: Workflow, clock: Clock) -> UseCases:
+    """The use cases over their ports."""
+    accept = AcceptManifest(runs, artifacts, workflow, clock)
+    start = StartRun(accept, runs, clock, new_token)
+    account = RunAccount(runs, artifacts)
+    return UseCases(start, account, RerunRun(start, account, artifacts), artifacts)
+
+
 @cache
-def wired() -> tuple[AcceptManifest, RunAccount, S3Artifacts]:
-    """The use cases, and the data bucket."""
+def wired() -> UseCases:
+    """The use cases in this stack."""
     settings = ApiSettings.from_env(os.environ)
-    runs = DynamoRuns(aws.dynamodb(), settings.table)
-    artifacts = S3Artifacts(aws.s3(), settings.data_bucket)
-    workflow = StepFunctionsWorkflow(aws.stepfunctions(), settings.state_machine_arn)
-    accept = AcceptManifest(runs, artifacts, workflow, SystemClock())
-    return accept, RunAccount(runs, artifacts), artifacts
+    return wire(
+        DynamoRuns(aws.dynamodb(), settings.table),
+        S3Artifacts(aws.s3(), settings.data_bucket),
+        StepFunctionsWorkflow(aws.stepfunctions(), settings.state_machine_arn),
+        SystemClock(),
+    )
 
 
 @app.post("/sources")
 def post_source() -> Response[str]:
     """Hand out a place to upload a source archive to."""
     request = SourceRequest.model_validate(_json_body())
-    key = keys.source_key(request.sha256, new_token())
-    artifacts = wired()[2]
+    key = keys.source_key(_owner(), request.sha256, new_token())
+    artifacts = wired().artifacts
     upload = {
         "method": "PUT",
         "url": artifacts.upload_url(key, expires_in_seconds=URL_SECONDS),
@@ -83,9 +117,13 @@ def post_run() -> Response[str]:
     body = _json_body()
     if set(body) != {"manifest"} or not isinstance(body["manifest"], dict):
         return _error(HTTPStatus.BAD_REQUEST, "bad_request", 'send {"manifest": {…}}')
-    accept = wired()[0]
-    run_id = keys.run_id_for_request(SystemClock().now(), new_token())
-    run = accept(json.dumps(body["manifest"]), file="manifest.json", run_id=run_id, door=DOOR)
+    run = wired().start(
+        json.dumps(body["manifest"]),
+        owner=_owner(),
+        idempotency_key=_idempotency_key(),
+        asked=body,
+    )
+    run_id = run.run_id
     logger.info(LogEvent.RUN_ACCEPTED, run_id=run_id, name_of_run=run.name)
     document = {"run_id": run.run_id, "name": run.name, "state": run.state}
     return _json(HTTPStatus.ACCEPTED, document)
@@ -96,27 +134,27 @@ def get_runs() -> Response[str]:
     """List runs, newest first."""
     limit = int(app.current_event.get_query_string_value("limit", "20"))
     cursor = app.current_event.get_query_string_value("cursor")
-    page = wired()[1].list(max(1, min(limit, MAX_RUNS_PER_PAGE)), cursor)
+    page = wired().account.list(_owner(), max(1, min(limit, MAX_RUNS_PER_PAGE)), cursor)
     return _json(HTTPStatus.OK, page)
 
 
 @app.get("/runs/<run_id>")
 def get_run(run_id: str) -> Response[str]:
     """Tell of one run."""
-    return _json(HTTPStatus.OK, wired()[1].run(run_id))
+    return _json(HTTPStatus.OK, wired().account.run(run_id, _owner()))
 
 
 @app.get("/runs/<run_id>/tests")
 def get_changes(run_id: str) -> Response[str]:
     """Tell which attempts changed since a cursor."""
     since = app.current_event.get_query_string_value("since")
-    return _json(HTTPStatus.OK, wired()[1].changes(run_id, since))
+    return _json(HTTPStatus.OK, wired().account.changes(run_id, _owner(), since))
 
 
 @app.get("/runs/<run_id>/tests/<key>")
 def get_test(run_id: str, key: str) -> Response[str]:
     """Tell of all attempts at one test, with their logs."""
-    return _json(HTTPStatus.OK, wired()[1].test(run_id, key))
+    return _json(HTTPStatus.OK, wired().account.test(run_id, _owner(), key))
 
 
 @app.get("/runs/<run_id>/report")
@@ -126,13 +164,66 @@ def get_report(run_id: str) -> Response[str]:
     if wanted not in REPORT_FILES:
         words = f"format is one of {', '.join(REPORT_FILES)}"
         return _error(HTTPStatus.BAD_REQUEST, "bad_request", words)
-    return _json(HTTPStatus.OK, wired()[1].report_url(run_id, wanted))
+    return _json(HTTPStatus.OK, wired().account.report_url(run_id, _owner(), wanted))
 
 
 @app.post("/runs/<run_id>/cancel")
 def post_cancel(run_id: str) -> Response[str]:
     """Ask a run to stop."""
-    return _json(HTTPStatus.ACCEPTED, wired()[1].cancel(run_id))
+    return _json(HTTPStatus.ACCEPTED, wired().account.cancel(run_id, _owner()))
+
+
+@app.post("/runs/<run_id>/rerun")
+def post_rerun(run_id: str) -> Response[str]:
+    """Repeat a run, whole or in part."""
+    request = RerunRequest.model_validate(_json_body())
+    run = wired().rerun(
+        run_id,
+        owner=_owner(),
+        selection=request.select,
+        idempotency_key=_idempotency_key(),
+    )
+    logger.info(LogEvent.RUN_ACCEPTED, run_id=run.run_id, name_of_run=run.name)
+    document = {"run_id": run.run_id, "name": run.name, "state": run.state, "rerun_of": run_id}
+    return _json(HTTPStatus.ACCEPTED, document)
+
+
+class NobodyCalls(Exception):
+    """The gateway does not say who calls: no route is for everybody."""
+
+
+def _owner() -> str:
+    context = app.current_event.raw_event.get("requestContext") or {}
+    owner = owner_of_caller(context.get("authorizer") or {})
+    if owner is None:
+        raise NobodyCalls
+    return owner
+
+
+@app.exception_handler(NobodyCalls)
+def refuse_nobody(_: NobodyCalls) -> Response[str]:
+    """A request that no authoriser has seen."""
+    return _error(HTTPStatus.FORBIDDEN, "forbidden", "the request names no caller")
+
+
+def _idempotency_key() -> str | None:
+    key = (app.current_event.headers or {}).get("idempotency-key")
+    if key is not None and not IDEMPOTENCY_KEY.fullmatch(key):
+        words = "Idempotency-Key has 1 to 100 visible ASCII characters"
+        raise BodyRefused(HTTPStatus.UNPROCESSABLE_ENTITY, "bad_request", words)
+    return key
+
+
+@app.exception_handler(RerunRefused)
+def refuse_rerun(error: RerunRefused) -> Response[str]:
+    """A run that cannot be repeated so."""
+    return _error(HTTPStatus.CONFLICT, error.code, str(error))
+
+
+@app.exception_handler(KeyReused)
+def refuse_key(error: KeyReused) -> Response[str]:
+    """An idempotency key that stands for another request."""
+    return _error(HTTPStatus.CONFLICT, "idempotency_key_reused", str(error))
 
 
 class BodyRefused(Exception):

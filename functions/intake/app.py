@@ -12,6 +12,7 @@ from glovebox.adapters.s3_artifacts import S3Artifacts
 from glovebox.adapters.sns_notices import SnsNotices
 from glovebox.adapters.stepfunctions_workflow import StepFunctionsWorkflow
 from glovebox.adapters.system import SystemClock
+from glovebox.domain.caller import STACK_OWNER
 from glovebox.domain.errors import ManifestError, NotFound, SourceError
 from glovebox.domain.keys import NOT_MANIFESTS, run_id_for_object
 from glovebox.domain.problem import Problem
@@ -70,7 +71,7 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> None:
         # This event's own version: events come late and out of order, and another version may
         # be the newest by now. It is another run.
         text = manifests.get(key, limit=MANIFEST_LIMIT_BYTES, version=version)
-        run = accept(text, file=key, run_id=run_id, door=DOOR, origin=origin)
+        run = accept(text, file=key, run_id=run_id, door=DOOR, owner=STACK_OWNER, origin=origin)
     except NotFound:
         logger.warning(LogEvent.RUN_REJECTED, run_id=run_id, reason="the object is gone")
     except (ManifestError, SourceError) as error:

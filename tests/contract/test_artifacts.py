@@ -48,6 +48,12 @@ def test_a_missing_object_is_not_found(artifacts: Artifacts) -> None:
         artifacts.get("nothing", limit=10)
 
 
+def test_an_object_is_there_or_not(artifacts: Artifacts) -> None:
+    artifacts.put("a/b", b"", "text/plain")
+    assert artifacts.has("a/b")
+    assert not artifacts.has("a")
+
+
 def test_an_object_over_the_limit_is_refused(artifacts: Artifacts) -> None:
     artifacts.put("big", b"1234", "text/plain")
     with pytest.raises(SourceError):

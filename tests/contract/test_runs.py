@@ -13,10 +13,20 @@ from glovebox.domain.errors import NotFound, StoreConflict
 from glovebox.domain.outcome import Conclusion, Outcome, RunState, StopReason
 from glovebox.domain.ownership import ImageUse, SandboxOwner
 from glovebox.domain.run import Run
-from glovebox.ports import Claim, Runs
+from glovebox.ports import Claim, KeptRequest, Runs
 from moto import mock_aws
 
 from tests.fakes import MemoryRuns
+
+KEYS = ("pk", "sk")
+INDEX_KEYS = (
+    "changed_at",
+    "state_pk",
+    "created_at",
+    "sandbox_id",
+    "run_owner",
+    "listed_at",
+)
 
 
 def dynamo() -> DynamoRuns:
@@ -25,8 +35,7 @@ def dynamo() -> DynamoRuns:
         TableName="runs",
         BillingMode="PAY_PER_REQUEST",
         AttributeDefinitions=[
-            {"AttributeName": name, "AttributeType": "S"}
-            for name in ("pk", "sk", "changed_at", "state_pk", "created_at", "sandbox_id")
+            {"AttributeName": name, "AttributeType": "S"} for name in (*KEYS, *INDEX_KEYS)
         ],
         KeySchema=[
             {"AttributeName": "pk", "KeyType": "HASH"},
@@ -48,6 +57,14 @@ def dynamo() -> DynamoRuns:
                 "KeySchema": [
                     {"AttributeName": "state_pk", "KeyType": "HASH"},
                     {"AttributeName": "created_at", "KeyType": "RANGE"},
+                ],
+                "Projection": {"ProjectionType": "ALL"},
+            },
+            {
+                "IndexName": "ByOwner",
+                "KeySchema": [
+                    {"AttributeName": "run_owner", "KeyType": "HASH"},
+                    {"AttributeName": "listed_at", "KeyType": "RANGE"},
                 ],
                 "Projection": {"ProjectionType": "ALL"},
             },
@@ -154,6 +171,29 @@ def test_runs_are_listed_newest_first_and_page_by_page(runs: Runs) -> None:
         if cursor is None:
             break
     assert seen == ["r4", "r3", "r2", "r1", "r0"]
+
+
+def test_owners_see_their_own_runs_page_by_page_also_those_of_one_moment(runs: Runs) -> None:
+    for number, owner in enumerate(("a", "b", "stack", "a", "b", "a", "stack")):
+        run = a_run(f"r{number}", created_at=7.0)
+        runs.create_run(run.model_copy(update={"owner": owner}))
+    runs.update_run("r3", state=RunState.FINISHED, conclusion=Conclusion.PASSED)
+    seen, cursor = [], None
+    for _ in range(6):
+        page, cursor = runs.list_runs(limit=2, cursor=cursor, owners=("a", "stack"))
+        seen += [run.run_id for run in page]
+        if cursor is None:
+            break
+    assert seen == ["r6", "r5", "r3", "r2", "r0"]
+
+
+def test_an_idempotency_key_keeps_its_first_request(runs: Runs) -> None:
+    first, second = KeptRequest("r1", "d1"), KeptRequest("r2", "d2")
+    assert runs.keep_request("ann", "k", first, 1.0) == first
+    assert runs.keep_request("ann", "k", second, 2.0) == first
+    assert runs.keep_request("bob", "k", second, 2.0) == second
+    assert runs.keep_request("ann", "k2", second, 2.0) == second
+    assert list(runs.open_runs()) == []
 
 
 def test_one_of_many_claims_a_batch(runs: Runs) -> None:

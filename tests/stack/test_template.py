@@ -75,6 +75,7 @@ ROUTES = {
     "GET /runs/{run_id}/tests/{key}",
     "GET /runs/{run_id}/report",
     "POST /runs/{run_id}/cancel",
+    "POST /runs/{run_id}/rerun",
     "POST /sources",
 }
 PHYSICAL_NAMES = {
@@ -224,6 +225,7 @@ def test_the_table_has_the_indexes_that_the_ledger_queries() -> None:
     assert found == {
         "ByChange": (["pk", "changed_at"], "ALL"),
         "ByState": (["state_pk", "created_at"], "ALL"),
+        "ByOwner": (["run_owner", "listed_at"], "ALL"),
         "BySandbox": (["sandbox_id"], "KEYS_ONLY"),
     }
     assert [key["AttributeName"] for key in table["KeySchema"]] == ["pk", "sk"]

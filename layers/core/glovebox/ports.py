@@ -122,6 +122,15 @@ class Claim(StrEnum):
     """It was driven to its end before."""
 
 
+@dataclass(frozen=True)
+class KeptRequest:
+    """What a caller asked for under an idempotency key."""
+
+    run_id: str
+    digest: str
+    """Of the request: another request with the same key is refused."""
+
+
 class Runs(Protocol):
     """The ledger: runs, claims and attempts. Every write is conditional where it could race."""
 
@@ -131,14 +140,22 @@ class Runs(Protocol):
     def run(self, run_id: str) -> Run:
         """Read a run, consistently. Raises NotFound."""
 
+    def keep_request(
+        self, owner: str, idempotency_key: str, request: KeptRequest, at: float
+    ) -> KeptRequest:
+        """Bind an owner's key to a request at a time (epoch seconds), unless it is bound already.
+        Answers the request that it is bound to: the first of all that raced."""
+
     def update_run(self, run_id: str, **changes: Any) -> Run:
         """Change fields of a run that is not finished. Raises StoreConflict if it is."""
 
     def request_stop(self, run_id: str, reason: str) -> Run:
         """Note why the run stops launching; the first reason stays. Finished runs are left."""
 
-    def list_runs(self, *, limit: int, cursor: str | None) -> tuple[Sequence[Run], str | None]:
-        """Runs, newest first, and where to go on."""
+    def list_runs(
+        self, *, limit: int, cursor: str | None, owners: Sequence[str] | None = None
+    ) -> tuple[Sequence[Run], str | None]:
+        """Runs, newest first, and where to go on: those of some owners, or all there are."""
 
     def open_runs(self) -> Iterator[Run]:
         """All runs that are not finished."""
@@ -225,6 +242,9 @@ class Artifacts(Protocol):
 
     def get(self, key: str, *, limit: int) -> bytes:
         """Read an object of at most `limit` bytes. Raises NotFound; SourceError if longer."""
+
+    def has(self, key: str) -> bool:
+        """Whether there is such an object."""
 
     def download_url(self, key: str, *, expires_in_seconds: int) -> str:
         """A presigned URL that serves the object as an attachment."""

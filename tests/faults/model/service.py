@@ -109,7 +109,7 @@ class Service:
     def submit(self, run_id: str, manifest: dict[str, Any]) -> None:
         """Accept a manifest."""
         accept = AcceptManifest(self.runs, self.artifacts, self.workflow, self.clock)
-        accept(json.dumps(manifest), file="m.json", run_id=run_id, door="api")
+        accept(json.dumps(manifest), file="m.json", run_id=run_id, door="api", owner="me")
         self.executions[run_id] = Execution(run_id)
 
     # -- invocations

@@ -76,7 +76,7 @@ class Spine:
 
     def start(self, manifest: dict[str, Any], run_id: str = "r1") -> str:
         text = json.dumps({"version": 1, "name": "n", **manifest})
-        self.accept(text, file="m.json", run_id=run_id, door="api")
+        self.accept(text, file="m.json", run_id=run_id, door="api", owner="me")
         return run_id
 
     def messages(self, answer: RoundAnswer, run_id: str) -> list[LaunchMessage]:

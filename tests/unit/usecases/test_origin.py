@@ -23,19 +23,21 @@ MANIFEST = {
 def test_results_link_back_to_the_version_of_the_manifest(tmp_path: Path) -> None:
     spine = Spine(tmp_path)
     origin = Origin(bucket="manifests", key="nightly/é.json", version="v7")
-    spine.accept(json.dumps(MANIFEST), file="m.json", run_id="r1", door="s3", origin=origin)
+    spine.accept(
+        json.dumps(MANIFEST), file="m.json", run_id="r1", door="s3", owner="stack", origin=origin
+    )
     message = json.loads(spine.reduce("r1").message)
     Draft202012Validator(json.loads(SCHEMA.read_text())).validate(message)
     expected = {"bucket": "manifests", "key": "nightly/é.json", "version": "v7"}
     assert message["origin"] == expected
     report = spine.report("r1")
     assert report.origin == origin
-    assert RunAccount(spine.runs, spine.artifacts).run("r1")["origin"] == expected
+    assert RunAccount(spine.runs, spine.artifacts).run("r1", "me")["origin"] == expected
 
 
 def test_a_run_of_another_door_has_no_origin(tmp_path: Path) -> None:
     spine = Spine(tmp_path)
-    spine.accept(json.dumps(MANIFEST), file="m.json", run_id="r1", door="api")
+    spine.accept(json.dumps(MANIFEST), file="m.json", run_id="r1", door="api", owner="me")
     message = json.loads(spine.reduce("r1").message)
     Draft202012Validator(json.loads(SCHEMA.read_text())).validate(message)
     assert message["origin"] is None

@@ -63,28 +63,34 @@ class RunRows(LedgerTable):
             raise NotFound(message)
         return Run.model_validate_json(item["doc"]["S"]), int(item["rev"]["N"])
 
-    def list_runs(self, *, limit: int, cursor: str | None) -> tuple[Sequence[Run], str | None]:
-        """Runs, newest first, and where to go on: the creation time to look before."""
+    def list_runs(
+        self, *, limit: int, cursor: str | None, owners: Sequence[str] | None = None
+    ) -> tuple[Sequence[Run], str | None]:
+        """Runs, newest first, and where to go on: the place to look before."""
+        by_owner = ("ByOwner", "run_owner", "listed_at", owners or ())
+        by_state = ("ByState", "state_pk", "created_at", ("open", "finished"))
+        index, group, place, groups = by_state if owners is None else by_owner
         found: list[Run] = []
-        for state in ("open", "finished"):
-            values = {":state": {"S": state}}
-            condition = "state_pk = :state"
+        for one in groups:
+            values = {":one": {"S": one}}
+            condition = f"{group} = :one"
             if cursor is not None:
                 values[":before"] = {"S": cursor}
-                condition += " AND created_at < :before"
+                condition += f" AND {place} < :before"
             answer = self._client.query(
                 TableName=self._table,
-                IndexName="ByState",
+                IndexName=index,
                 KeyConditionExpression=condition,
                 ExpressionAttributeValues=values,
                 ScanIndexForward=False,
                 Limit=limit,
             )
             found += [Run.model_validate_json(item["doc"]["S"]) for item in answer["Items"]]
-        found.sort(key=lambda run: run.created_at, reverse=True)
+        found.sort(key=lambda run: run.listed_at, reverse=True)
         page = found[:limit]
-        more = len(found) > limit or len(page) == limit
-        return page, to_timestamp(page[-1].created_at) if page and more else None
+        if not page or (len(found) <= limit and len(page) < limit):
+            return page, None
+        return page, to_timestamp(page[-1].created_at) if owners is None else page[-1].listed_at
 
     def open_runs(self) -> Iterator[Run]:
         """All runs that are not finished."""
@@ -141,5 +147,7 @@ def _run_item(run: Run, rev: int) -> dict[str, dict[str, str]]:
         "doc": {"S": run.model_dump_json()},
         "state_pk": {"S": "finished" if run.state is RunState.FINISHED else "open"},
         "created_at": {"S": to_timestamp(run.created_at)},
+        "run_owner": {"S": run.owner},
+        "listed_at": {"S": run.listed_at},
         "expires_at": {"N": str(int(run.created_at + KEEP_SECONDS))},
     }

@@ -7,6 +7,7 @@
     run#<id>      sandbox#<sandbox>       a sandbox that serves no attempt
     run#<id>      untold                  its subscribers are to be told of its end
     image#<name>  run#<id>                the run uses an image of ours
+    request#<hash> request                which run an idempotency key started
     name#<name>   last                    how the last run of a name ended
 
 Documents are JSON text in `doc`. What a condition or an index needs stands beside it.

@@ -65,6 +65,17 @@ class S3Artifacts:
         Raises NotFound; SourceError if longer."""
         return self._get(self._bucket, key, limit, version)
 
+    def has(self, key: str) -> bool:
+        """Whether there is such an object."""
+        try:
+            self._client.head_object(Bucket=self._bucket, Key=key)
+        except ClientError as error:
+            # Who may not list the bucket is told 403 of what is not there.
+            if error.response.get("Error", {}).get("Code") in {*_MISSING, "403"}:
+                return False
+            raise
+        return True
+
     def get_uri(self, uri: str, *, limit: int) -> bytes:
         """Read `s3://bucket/key`. Raises NotFound; SourceError if longer or not allowed."""
         bucket, _, key = uri.removeprefix("s3://").partition("/")

@@ -14,10 +14,15 @@ TEST_KEY_LENGTH = 20
 
 
 def run_id_for_request(epoch_seconds: float, token: str) -> str:
-    """A run id for the API door: readable start time, then `token` (random or an idempotency
-    hash), so that ids sort by time."""
+    """A run id for the API door: readable start time, then a random `token`, so that ids sort
+    by time. A request that is repeated finds its id by its key."""
     stamp = datetime.fromtimestamp(epoch_seconds, tz=UTC).strftime("%Y%m%d-%H%M%S")
-    return f"{stamp}-{token[:8]}"
+    return f"{stamp}-{token[:12]}"
+
+
+def request_key(owner: str, idempotency_key: str) -> str:
+    """What an owner's idempotency key is kept under: no other owner's key meets it."""
+    return hashlib.sha256(f"{owner}\0{idempotency_key}".encode()).hexdigest()
 
 
 def run_id_for_object(bucket: str, key: str, version: str) -> str:
@@ -56,9 +61,14 @@ def batch_id(round_number: int, index: int) -> str:
     return f"{round_number}-{index:05d}"
 
 
-def source_key(sha256: str, token: str) -> str:
-    """Where an uploaded source archive lies. The random token keeps callers apart."""
-    return f"sources/{sha256[:16]}-{token}.tar.gz"
+def source_prefix(owner: str) -> str:
+    """Under what all uploaded sources of an owner lie."""
+    return f"sources/{hashlib.sha256(owner.encode()).hexdigest()[:32]}/"
+
+
+def source_key(owner: str, sha256: str, token: str) -> str:
+    """Where an uploaded source archive lies. The random token keeps uploads apart."""
+    return f"{source_prefix(owner)}{sha256[:16]}-{token}.tar.gz"
 
 
 def manifest_key(run_id: str) -> str:

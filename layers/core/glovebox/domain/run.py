@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict
 
+from glovebox.domain.caller import STACK_OWNER
+from glovebox.domain.moment import to_timestamp
 from glovebox.domain.outcome import Conclusion, RunState, StopReason
 
 
@@ -35,6 +37,10 @@ class Run(BaseModel):
     """Which door it came through: `s3` or `api`."""
     origin: Origin | None = None
     """Which object the manifest was; None for other doors than S3."""
+    owner: str = STACK_OWNER
+    """Who may see and stop it: a caller of the API, or `stack` for every caller."""
+    rerun_of: str | None = None
+    """The run whose tests this one repeats."""
     created_at: float
     started_at: float | None = None
     finished_at: float | None = None
@@ -50,6 +56,11 @@ class Run(BaseModel):
     stop_reason: StopReason | None = None
     """Why no further attempt is launched."""
     schema_version: int = 1
+
+    @property
+    def listed_at(self) -> str:
+        """Where it stands among its owner's: sorts as text by creation, and is its alone."""
+        return f"{to_timestamp(self.created_at)}#{self.run_id}"
 
     @property
     def is_finished(self) -> bool:

@@ -8,6 +8,7 @@ from glovebox.domain import keys
 from glovebox.domain.errors import ManifestError, StoreConflict
 from glovebox.domain.manifest import Manifest
 from glovebox.domain.manifest_text import load_manifest
+from glovebox.domain.problem import Problem
 from glovebox.domain.release import beyond_this_release
 from glovebox.domain.run import Origin, Run
 from glovebox.ports import Artifacts, Clock, Runs, Workflow
@@ -31,18 +32,39 @@ class AcceptManifest:
         file: str,
         run_id: str,
         door: str,
+        owner: str,
         origin: Origin | None = None,
     ) -> Run:
         """Accept the manifest as a run. Raises ManifestError, and then nothing has started."""
+        manifest = self.check(text, file=file, owner=owner)
+        return self.start(manifest, run_id=run_id, door=door, owner=owner, origin=origin)
+
+    def check(self, text: bytes | str, *, file: str, owner: str) -> Manifest:
+        """The manifest, if it can be run for this owner. Raises ManifestError."""
         manifest = load_manifest(text, file=file)
-        problems = beyond_this_release(manifest, file)
+        problems = (*beyond_this_release(manifest, file), *self._foreign(manifest, file, owner))
         if problems:
             raise ManifestError(problems)
+        return manifest
+
+    def start(
+        self,
+        manifest: Manifest,
+        *,
+        run_id: str,
+        door: str,
+        owner: str,
+        rerun_of: str | None = None,
+        origin: Origin | None = None,
+    ) -> Run:
+        """Make a run of a manifest that was checked, under an id that is its alone."""
         run = Run(
             run_id=run_id,
             name=manifest.name,
             door=door,
             origin=origin,
+            owner=owner,
+            rerun_of=rerun_of,
             created_at=self.clock.now(),
             parallelism_asked=manifest.parallelism,
         )
@@ -54,6 +76,17 @@ class AcceptManifest:
         if not run.is_finished:
             self.workflow.start(run_id)
         return run
+
+    def _foreign(self, manifest: Manifest, file: str, owner: str) -> tuple[Problem, ...]:
+        """In the data bucket lie everybody's sources and runs: only what the owner itself
+        uploaded is a source. Said alike whether there is such an object or not."""
+        source = manifest.source.s3
+        if source is None or not source.startswith(self.artifacts.uri("")):
+            return ()
+        if source.startswith(self.artifacts.uri(keys.source_prefix(owner))):
+            return ()
+        words = "is no upload of yours: ask POST /sources for a place, and upload there"
+        return (Problem(words, "source.s3", file),)
 
     def _store(self, run_id: str, manifest: Manifest) -> None:
         """Before the run exists, so that whoever drives it finds everything."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
 from glovebox.domain import keys
 from glovebox.domain.attempt import Attempt
+from glovebox.domain.caller import visible_owners
 from glovebox.domain.errors import NotFound
 from glovebox.domain.log import Log
 from glovebox.domain.moment import to_epoch_seconds, to_timestamp
@@ -19,33 +21,51 @@ CHANGES_PER_PAGE = 500
 OVERLAP_SECONDS = 2.0
 """Launchers' clocks differ a little, and a write may arrive after a later one: every page
 starts this much before the last. A client that has seen a change drops it."""
+_PLACE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z#[A-Za-z0-9-]{1,80}")
 URL_SECONDS = 900
 REPORT_FILES = {"json": REPORT_JSON, "junit": JUNIT_XML}
 
 
 @dataclass
 class RunAccount:
-    """Reads the ledger for the outside. Every method raises NotFound for an unknown run."""
+    """Reads the ledger for the outside. Every method raises NotFound for a run that is unknown or
+    not for `owner` to see, and nobody can tell the two apart."""
 
     runs: Runs
     artifacts: Artifacts
 
-    def run(self, run_id: str) -> dict[str, Any]:
+    def visible(self, run_id: str, owner: str) -> Run:
+        """The run, if it is for the owner to see."""
+        try:
+            run = self.runs.run(run_id)
+        except NotFound:
+            run = None
+        if run is None or run.owner not in visible_owners(owner):
+            message = f"no run {run_id}"
+            raise NotFound(message)
+        return run
+
+    def run(self, run_id: str, owner: str) -> dict[str, Any]:
         """One run."""
-        return _run_document(self.runs.run(run_id))
+        return run_document(self.visible(run_id, owner))
 
-    def list(self, limit: int, cursor: str | None) -> dict[str, Any]:
-        """Runs, newest first."""
-        runs, following = self.runs.list_runs(limit=limit, cursor=cursor)
-        return {"runs": [_run_document(run) for run in runs], "next": following}
+    def list(self, owner: str, limit: int, cursor: str | None) -> dict[str, Any]:
+        """The runs that the owner may see, newest first. Raises ValueError for a foreign cursor."""
+        if cursor is not None and not _PLACE.fullmatch(cursor):
+            message = "not a cursor of this list"
+            raise ValueError(message)
+        runs, following = self.runs.list_runs(
+            limit=limit, cursor=cursor, owners=visible_owners(owner)
+        )
+        return {"runs": [run_document(run) for run in runs], "next": following}
 
-    def changes(self, run_id: str, since: str | None) -> dict[str, Any]:
+    def changes(self, run_id: str, owner: str, since: str | None) -> dict[str, Any]:
         """The run, the attempts that changed since a cursor, oldest first, and the next cursor.
 
         The run is read first: what ends between the two reads is told next time, but never
         missed behind a state that says finished. Raises ValueError for a foreign cursor.
         """
-        run = self.runs.run(run_id)
+        run = self.visible(run_id, owner)
         after = to_epoch_seconds(since) if since else 0.0
         found = self.runs.attempts_changed_since(
             run_id, max(0.0, after - OVERLAP_SECONDS), CHANGES_PER_PAGE
@@ -55,13 +75,14 @@ class RunAccount:
             # A full page overlaps less, or a burst within the overlap would never be passed.
             newest += OVERLAP_SECONDS
         return {
-            "run": _run_document(run),
+            "run": run_document(run),
             "attempts": [_change_document(attempt) for attempt in found],
             "cursor": to_timestamp(newest),
         }
 
-    def test(self, run_id: str, key: str) -> dict[str, Any]:
+    def test(self, run_id: str, owner: str, key: str) -> dict[str, Any]:
         """All attempts at one test, with their logs."""
+        self.visible(run_id, owner)
         attempts = self.runs.attempts_of_test(run_id, key)
         if not attempts:
             message = f"no attempt at a test {key} in run {run_id}"
@@ -74,10 +95,10 @@ class RunAccount:
             "attempts": [self._attempt_document(attempt) for attempt in attempts],
         }
 
-    def report_url(self, run_id: str, file_format: str) -> dict[str, Any]:
+    def report_url(self, run_id: str, owner: str, file_format: str) -> dict[str, Any]:
         """Where to fetch a report. Raises KeyError for an unknown format."""
         file_name = REPORT_FILES[file_format]
-        run = self.runs.run(run_id)
+        run = self.visible(run_id, owner)
         if not run.is_finished or run.summary is None:
             message = f"run {run_id} has no report"
             raise ReportNotReady(message)
@@ -87,9 +108,10 @@ class RunAccount:
             "expires_in_seconds": URL_SECONDS,
         }
 
-    def cancel(self, run_id: str) -> dict[str, Any]:
+    def cancel(self, run_id: str, owner: str) -> dict[str, Any]:
         """Ask a run to stop. Asking again, or after its end, changes nothing."""
-        return _run_document(self.runs.request_stop(run_id, StopReason.CANCELLED))
+        self.visible(run_id, owner)
+        return run_document(self.runs.request_stop(run_id, StopReason.CANCELLED))
 
     def _attempt_document(self, attempt: Attempt) -> dict[str, Any]:
         inside = {"log", "run_id", "suite", "test_id", "nonce", "ends_at"}
@@ -110,7 +132,8 @@ class ReportNotReady(NotFound):
     """The run exists and has no report yet, or was refused and never will have one."""
 
 
-def _run_document(run: Run) -> dict[str, Any]:
+def run_document(run: Run) -> dict[str, Any]:
+    """A run, as the outside is told of it."""
     times = ("created_at", "started_at", "finished_at", "deadline_at")
     document = run.model_dump(mode="json", exclude={"stop_reason", *times})
     for name in times:
