@@ -99,11 +99,21 @@ class ApiClient:
         does, so this is repeated only where the first request cannot have been taken.
         """
         headers = {"Idempotency-Key": idempotency_key}
-        body = {"manifest": manifest}
-        answer = self._call("POST", "/runs", body=body, headers=headers, once=True)
+        return self._started("POST /runs", "/runs", {"manifest": manifest}, headers)
+
+    def rerun(self, run_id: str, select: str, idempotency_key: str) -> str:
+        """Start a run of a run's tests again (`all`, `failed` or `missing`); returns its id."""
+        path = f"/runs/{_part(run_id)}/rerun"
+        headers = {"Idempotency-Key": idempotency_key}
+        return self._started("POST " + path, path, {"select": select}, headers)
+
+    def _started(
+        self, what: str, path: str, body: Mapping[str, Any], headers: Mapping[str, str]
+    ) -> str:
+        answer = self._call("POST", path, body=body, headers=headers, once=True)
         run_id = answer.get("run_id")
         if not isinstance(run_id, str) or not run_id:
-            raise ApiUnreachable(self._broken("no run_id in the answer to POST /runs"))
+            raise ApiUnreachable(self._broken(f"no run_id in the answer to {what}"))
         return run_id
 
     def run_document(self, run_id: str) -> dict[str, Any]:

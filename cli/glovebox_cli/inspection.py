@@ -24,6 +24,8 @@ from glovebox_cli.verdict import judge
 from glovebox_cli.views import AttemptView, RunView
 
 _GOOD = (Outcome.PASSED, Outcome.SKIPPED)
+FOLLOW_SECONDS = 1.0
+"""Between two looks at a run whose logs are followed."""
 _MOST_PAGES = 10_000  # of attempts; an API whose cursor never rests must not hold us for ever
 
 
@@ -109,6 +111,30 @@ def show_logs(choice: TargetChoice, screen: Screen, run_id: str, wanted: str | N
             _show_test_logs(screen, api, api.test(run_id, key))
 
 
+def follow_logs(choice: TargetChoice, screen: Screen, run_id: str, wanted: str | None) -> None:
+    """Show logs as attempts end, until the run does: of one test, or of all that did not pass."""
+    with _connected(choice, screen) as (api, _):
+        cursor: str | None = None
+        shown: set[tuple[str, int]] = set()
+        while True:
+            run, attempts, cursor = api.changes(run_id, cursor)
+            news = [a for a in attempts if a.is_finished and (a.key, a.number) not in shown]
+            for attempt in news:
+                shown.add((attempt.key, attempt.number))
+                if _is_wanted(attempt, wanted):
+                    _show_test_logs(screen, api, api.test(run_id, attempt.key), attempt.number)
+            if run.is_finished and not news:
+                return
+            if not news:
+                time.sleep(FOLLOW_SECONDS)
+
+
+def _is_wanted(attempt: AttemptView, wanted: str | None) -> bool:
+    if wanted is None:
+        return attempt.outcome not in _GOOD
+    return wanted in (attempt.key, attempt.test_id, f"{attempt.suite} {attempt.test_id}")
+
+
 def _latest_attempts(api: ApiClient, run_id: str) -> dict[str, AttemptView]:
     latest: dict[str, AttemptView] = {}
     cursor: str | None = None
@@ -130,11 +156,7 @@ def _is_later(attempt: AttemptView, latest: dict[str, AttemptView]) -> bool:
 
 
 def _find(latest: dict[str, AttemptView], wanted: str) -> str:
-    found = [
-        attempt
-        for attempt in latest.values()
-        if wanted in (attempt.key, attempt.test_id, f"{attempt.suite} {attempt.test_id}")
-    ]
+    found = [attempt for attempt in latest.values() if _is_wanted(attempt, wanted)]
     if len(found) == 1:
         return found[0].key
     if not found:
@@ -147,9 +169,13 @@ def _find(latest: dict[str, AttemptView], wanted: str) -> str:
     raise CommandFailure(message, code=ExitCode.USAGE, details=details)
 
 
-def _show_test_logs(screen: Screen, api: ApiClient, test: dict[str, Any]) -> None:
+def _show_test_logs(
+    screen: Screen, api: ApiClient, test: dict[str, Any], only: int | None = None
+) -> None:
     name = f"{one_line(str(test.get('suite')))} {one_line(str(test.get('test_id')))}"
     for attempt in attempts_of(test):
+        if only is not None and attempt.get("number") != only:
+            continue
         outcome = one_line(str(attempt.get("outcome") or "running"))
         number = one_line(str(attempt.get("number")))
         screen.show(Text(f"── {name} · attempt {number} · {outcome}", "bold"))

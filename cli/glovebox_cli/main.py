@@ -11,6 +11,7 @@ import typer
 from glovebox_cli.commands import manifests, runs
 from glovebox_cli.commands.local import local_commands
 from glovebox_cli.commands.run import run
+from glovebox_cli.commands.watch import rerun, watch
 from glovebox_cli.exit_codes import ExitCode
 from glovebox_cli.failure import CommandFailure, show_failure
 from glovebox_cli.screen import Screen, prepare_streams
@@ -23,6 +24,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["--help", "-h"]},
 )
 app.command()(run)
+app.command()(watch)
+app.command()(rerun)
 app.command()(manifests.validate)
 app.command()(manifests.schema)
 app.command()(runs.report)

@@ -45,7 +45,8 @@ def execute(request: RunRequest) -> ExitCode:
             return _submit_and_follow(request, manifest, screen, stop, target)
 
 
-def _client(target: Target, stop: Interruption) -> ApiClient:
+def watching_client(target: Target, stop: Interruption) -> ApiClient:
+    """A client that is patient while a run is followed, but not with a user who wants out."""
     api = ApiClient(
         target.url, auth=target.auth, patience_seconds=WATCH_PATIENCE_SECONDS, sleep=stop.sleep
     )
@@ -64,25 +65,32 @@ def _document(
 def _submit_only(
     request: RunRequest, manifest: ManifestFile, screen: Screen, stop: Interruption, target: Target
 ) -> ExitCode:
-    with _client(target, stop) as api, api_errors_explained():
+    with watching_client(target, stop) as api, api_errors_explained():
         document = _document(request, manifest, screen, api)
         # Without the id the user could not cancel it: this one request is carried through.
         with stop.shielded():
             run_id = api.create_run(document, secrets.token_hex(16))
+    tell_submitted(request, screen, target, run_id, manifest.manifest.name)
+    return ExitCode.PASSED
+
+
+def tell_submitted(
+    request: RunRequest, screen: Screen, target: Target, run_id: str, name: str | None = None
+) -> None:
+    """Say what was started, and that it is not waited for."""
     if request.output is RunOutput.TABLE:
         screen.show(one_line(run_id))
     else:
-        answer = {"run_id": run_id, "name": manifest.manifest.name, "api_url": target.url}
-        screen.emit(json.dumps(answer).encode() + b"\n")
-    options = target.options
-    screen.chat("See: " + command_line(["glovebox", "status", run_id, *options]))
-    return ExitCode.PASSED
+        answer = {"run_id": run_id, "name": name, "api_url": target.url}
+        told = {key: value for key, value in answer.items() if value is not None}
+        screen.emit(json.dumps(told).encode() + b"\n")
+    screen.chat("See: " + command_line(["glovebox", "watch", run_id, *target.options]))
 
 
 def _submit_and_follow(
     request: RunRequest, manifest: ManifestFile, screen: Screen, stop: Interruption, target: Target
 ) -> ExitCode:
-    with _client(target, stop) as api, api_errors_explained():
+    with watching_client(target, stop) as api, api_errors_explained():
         document = _document(request, manifest, screen, api)
         with stop.deferred():
             try:
@@ -93,12 +101,13 @@ def _submit_and_follow(
                 raise
             screen.chat(f"Run {one_line(run_id)}")
             retries = {suite.name: suite.retries for suite in manifest.manifest.suites}
-            session = _Session(request, screen, stop, target, api, run_id, Tally(retries))
+            again = request.again(target)
+            session = Session(request, screen, stop, target, api, run_id, Tally(retries), again)
             return session.carry_through()
 
 
 @dataclass
-class _Session:
+class Session:
     """One run that is being followed."""
 
     request: RunRequest
@@ -108,6 +117,8 @@ class _Session:
     api: ApiClient
     run_id: str
     tally: Tally
+    again: tuple[str, ...] | None
+    """The command that would run the same again."""
     said_last_line: bool = False
 
     def carry_through(self) -> ExitCode:
@@ -171,7 +182,7 @@ class _Session:
                 api=self.api,
                 screen=self.screen,
                 target=self.target,
-                again=asked.again(self.target),
+                again=self.again,
             )
         return ExitCode.INTERRUPTED if self.stop.requested else verdict.code
 

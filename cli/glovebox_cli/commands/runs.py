@@ -137,6 +137,10 @@ def logs(
             show_default=False,
         ),
     ] = None,
+    follow: Annotated[
+        bool,
+        typer.Option("--follow", "-f", help="Go on with attempts as they end, until the run does."),
+    ] = False,
     api: ApiOption = None,
     stack: StackOption = None,
     region: RegionOption = None,
@@ -150,11 +154,7 @@ def logs(
     logs as they are. Exit codes: 0 they are shown, 2 no such run or test, 3 the API cannot be
     reached.
     """
-    from glovebox_cli.inspection import show_logs
+    from glovebox_cli.inspection import follow_logs, show_logs
 
-    show_logs(
-        target_choice(api, local=local, stack=stack, region=region, profile=profile),
-        Screen(color),
-        run_id,
-        test,
-    )
+    choice = target_choice(api, local=local, stack=stack, region=region, profile=profile)
+    (follow_logs if follow else show_logs)(choice, Screen(color), run_id, test)

@@ -191,6 +191,8 @@ class FakeApi:
             self.run["cancel_requested"] = True
             self.on_cancel(self)
             return 202, {**self.run}
+        if rest == "/rerun" and method == "POST":
+            return 202, {"run_id": RUN_ID, "name": "demo", "state": "accepted"}
         if rest == "/report":
             if query["format"] not in self.documents:
                 return 404, error("report_not_ready", "not yet")
