@@ -11,7 +11,7 @@ PIP_FLAGS := --quiet --disable-pip-version-check --no-deps --require-hashes
 
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help setup demo live test check unit lock bench-floor bench-sandbox bwrap node tools alone clean
+.PHONY: help setup demo live test check unit lock bench-floor bench-sandbox openapi bwrap node tools alone clean
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -84,6 +84,9 @@ bench-floor: setup ## Wall time against bare bubblewrap and pytest
 
 bench-sandbox: setup ## The sandbox server against bare bubblewrap
 	@$(BIN)/python benchmarks/sandbox.py
+
+openapi: setup ## Write the API's description, docs/openapi.json
+	@PYTHONPATH=. $(BIN)/python tests/faults/api_description.py
 
 lock: setup ## Renew the lock files from the .in files
 	@for name in dev sandbox sam; do \
