@@ -11,7 +11,7 @@ PIP_FLAGS := --quiet --disable-pip-version-check --no-deps --require-hashes
 
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help setup demo live test check unit lock bench-floor bench-before bench-sandbox chaos model bwrap node tools alone lab clean
+.PHONY: help setup demo live test check unit lock bench-floor bench-before bench-sandbox chaos model openapi bwrap node tools alone lab clean
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -101,6 +101,9 @@ chaos: setup ## 1000 tests while a tenth of all requests and calls goes wrong
 # EXAMPLES series of at most STEPS steps, from a SEED: CI plays 200, of 100 steps, always the same.
 model: setup ## The ledger under everything at once: more than CI plays
 	@EXAMPLES=$(or $(EXAMPLES),2000) STEPS=$(or $(STEPS),100) SEED=$(SEED) $(BIN)/python -m pytest -s tests/faults/test_model.py --timeout 3600
+
+openapi: setup ## Write the API's description, docs/openapi.json
+	@PYTHONPATH=. $(BIN)/python tests/faults/api_description.py
 
 lock: setup ## Renew the lock files from the .in files
 	@for name in dev sandbox sam; do \

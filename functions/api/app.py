@@ -1,17 +1,17 @@
-"""The API door: starts runs, tells of them, stops them."""
+"""The API door: starts runs, tells of them, stops and repeats them."""
 
 from __future__ import annotations
 
 import json
 import os
-import re
 from dataclasses import dataclass
 from functools import cache
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
-from aws_lambda_powertools.event_handler.exceptions import NotFoundError
+from aws_lambda_powertools.event_handler.openapi.models import APIKey, APIKeyIn
+from aws_lambda_powertools.event_handler.openapi.params import Body, Header, Path, Query
 from glovebox.adapters import aws
 from glovebox.adapters.dynamodb_runs import DynamoRuns
 from glovebox.adapters.s3_artifacts import S3Artifacts
@@ -19,26 +19,54 @@ from glovebox.adapters.stepfunctions_workflow import StepFunctionsWorkflow
 from glovebox.adapters.system import SystemClock, new_token
 from glovebox.domain import keys
 from glovebox.domain.caller import owner_of_caller
-from glovebox.domain.errors import ManifestError, NotFound
+from glovebox.domain.request_body import read_body
 from glovebox.domain.rerun import Selection
+from glovebox.domain.run import Run
+from glovebox.http_answers import (
+    BAD_BODY,
+    CONFLICT,
+    NO_RUN,
+    answer_failures,
+    answers,
+    error_answer,
+    json_answer,
+    refusal_of,
+)
 from glovebox.ports import Artifacts, Clock, Runs, Workflow
 from glovebox.settings import Settings
 from glovebox.telemetry import LogEvent, make_logger
+from glovebox.usecases import api_documents as documents
 from glovebox.usecases.accept import AcceptManifest
-from glovebox.usecases.account import REPORT_FILES, URL_SECONDS, ReportNotReady, RunAccount
-from glovebox.usecases.rerun import RerunRefused, RerunRun
-from glovebox.usecases.source import MAX_ARCHIVE_BYTES
-from glovebox.usecases.start import KeyReused, StartRun
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from glovebox.usecases.account import URL_SECONDS, RunAccount
+from glovebox.usecases.rerun import RerunRun
+from glovebox.usecases.start import StartRun
+from pydantic import Field
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
-MAX_BODY_BYTES = 2 * 1024 * 1024
 MAX_RUNS_PER_PAGE = 100
-IDEMPOTENCY_KEY = re.compile("[!-~]{1,100}")
 logger = make_logger()
-app = APIGatewayHttpResolver()
+app = APIGatewayHttpResolver(enable_validation=True, json_body_deserializer=read_body)
+DESCRIPTION: dict[str, Any] = {
+    "title": "Glovebox",
+    "version": "1",
+    "description": "Starts, shows, stops and repeats runs. Docs: docs/api.md.",
+    "security_schemes": {
+        "sigv4": APIKey(
+            name="Authorization", in_=APIKeyIn.header, description="AWS Signature Version 4"
+        )
+    },
+    "security": [{"sigv4": []}],
+}
+answer_failures(app)
+app.enable_swagger(path="/docs", compress=True, **DESCRIPTION)
+
+NOBODY = error_answer(HTTPStatus.FORBIDDEN, "forbidden", "the request names no caller")
+RunId = Annotated[str, Path(pattern=documents.RUN_ID)]
+IdempotencyKey = Annotated[
+    str | None, Header(alias="Idempotency-Key", pattern=documents.IDEMPOTENCY_KEY)
+]
 
 
 class ApiSettings(Settings):
@@ -47,23 +75,6 @@ class ApiSettings(Settings):
     table: str = Field(alias="GLOVEBOX_TABLE")
     data_bucket: str = Field(alias="GLOVEBOX_DATA_BUCKET")
     state_machine_arn: str = Field(alias="GLOVEBOX_STATE_MACHINE_ARN")
-
-
-class SourceRequest(BaseModel):
-    """The body of POST /sources."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    sha256: str = Field(pattern="^[0-9a-f]{64}$")
-    size: int = Field(ge=1, le=MAX_ARCHIVE_BYTES)
-
-
-class RerunRequest(BaseModel):
-    """The body of POST /runs/{run_id}/rerun."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    select: Selection = Selection.ALL
 
 
 @dataclass(frozen=True)
@@ -96,10 +107,14 @@ def wired() -> UseCases:
     )
 
 
-@app.post("/sources")
-def post_source() -> Response[str]:
-    """Hand out a place to upload a source archive to."""
-    request = SourceRequest.model_validate(_json_body())
+@app.post(
+    "/sources",
+    summary="Ask for a place to upload a source archive to",
+    status_code=201,
+    responses=answers(HTTPStatus.CREATED, documents.SourcePlace, *BAD_BODY),
+)
+def post_source(request: Annotated[documents.SourceRequest, Body()]) -> Response[Any]:
+    """The archive goes to the URL of the answer, not through the API."""
     key = keys.source_key(_owner(), request.sha256, new_token())
     artifacts = wired().artifacts
     upload = {
@@ -108,208 +123,149 @@ def post_source() -> Response[str]:
         "headers": {"content-type": "application/gzip"},
     }
     document = {"source": artifacts.uri(key), "upload": upload, "expires_in_seconds": URL_SECONDS}
-    return _json(HTTPStatus.CREATED, document)
+    return json_answer(HTTPStatus.CREATED, document)
 
 
-@app.post("/runs")
-def post_run() -> Response[str]:
-    """Start a run."""
-    body = _json_body()
-    if set(body) != {"manifest"} or not isinstance(body["manifest"], dict):
-        return _error(HTTPStatus.BAD_REQUEST, "bad_request", 'send {"manifest": {…}}')
+@app.post(
+    "/runs",
+    summary="Start a run",
+    status_code=202,
+    responses=answers(HTTPStatus.ACCEPTED, documents.StartedRun, *BAD_BODY, *CONFLICT),
+)
+def post_run(
+    request: Annotated[documents.RunRequest, Body()], idempotency_key: IdempotencyKey = None
+) -> Response[Any]:
+    """The manifest's own problems are answered all at once, each with its path."""
     run = wired().start(
-        json.dumps(body["manifest"]),
+        json.dumps(request.manifest),
         owner=_owner(),
-        idempotency_key=_idempotency_key(),
-        asked=body,
+        idempotency_key=idempotency_key,
+        asked={"manifest": request.manifest},
     )
-    run_id = run.run_id
-    logger.info(LogEvent.RUN_ACCEPTED, run_id=run_id, name_of_run=run.name)
-    document = {"run_id": run.run_id, "name": run.name, "state": run.state}
-    return _json(HTTPStatus.ACCEPTED, document)
+    return _started(run)
 
 
-@app.get("/runs")
-def get_runs() -> Response[str]:
-    """List runs, newest first."""
-    limit = int(app.current_event.get_query_string_value("limit", "20"))
-    cursor = app.current_event.get_query_string_value("cursor")
-    page = wired().account.list(_owner(), max(1, min(limit, MAX_RUNS_PER_PAGE)), cursor)
-    return _json(HTTPStatus.OK, page)
-
-
-@app.get("/runs/<run_id>")
-def get_run(run_id: str) -> Response[str]:
-    """Tell of one run."""
-    return _json(HTTPStatus.OK, wired().account.run(run_id, _owner()))
-
-
-@app.get("/runs/<run_id>/tests")
-def get_changes(run_id: str) -> Response[str]:
-    """Tell which attempts changed since a cursor."""
-    since = app.current_event.get_query_string_value("since")
-    return _json(HTTPStatus.OK, wired().account.changes(run_id, _owner(), since))
-
-
-@app.get("/runs/<run_id>/tests/<key>")
-def get_test(run_id: str, key: str) -> Response[str]:
-    """Tell of all attempts at one test, with their logs."""
-    return _json(HTTPStatus.OK, wired().account.test(run_id, _owner(), key))
-
-
-@app.get("/runs/<run_id>/report")
-def get_report(run_id: str) -> Response[str]:
-    """Say where to fetch a report."""
-    wanted = app.current_event.get_query_string_value("format", "json")
-    if wanted not in REPORT_FILES:
-        words = f"format is one of {', '.join(REPORT_FILES)}"
-        return _error(HTTPStatus.BAD_REQUEST, "bad_request", words)
-    return _json(HTTPStatus.OK, wired().account.report_url(run_id, _owner(), wanted))
-
-
-@app.post("/runs/<run_id>/cancel")
-def post_cancel(run_id: str) -> Response[str]:
-    """Ask a run to stop."""
-    return _json(HTTPStatus.ACCEPTED, wired().account.cancel(run_id, _owner()))
-
-
-@app.post("/runs/<run_id>/rerun")
-def post_rerun(run_id: str) -> Response[str]:
-    """Repeat a run, whole or in part."""
-    request = RerunRequest.model_validate(_json_body())
+@app.post(
+    "/runs/<run_id>/rerun",
+    summary="Repeat a run, whole or in part",
+    status_code=202,
+    responses=answers(HTTPStatus.ACCEPTED, documents.StartedRun, *BAD_BODY, *NO_RUN, *CONFLICT),
+)
+def post_rerun(
+    run_id: RunId,
+    request: Annotated[documents.RerunRequest, Body()],
+    idempotency_key: IdempotencyKey = None,
+) -> Response[Any]:
+    """A new run of the same manifest and source."""
+    selection = Selection(request.select)
     run = wired().rerun(
-        run_id,
-        owner=_owner(),
-        selection=request.select,
-        idempotency_key=_idempotency_key(),
+        run_id, owner=_owner(), selection=selection, idempotency_key=idempotency_key
     )
+    return _started(run)
+
+
+@app.get("/runs", summary="List runs", responses=answers(HTTPStatus.OK, documents.RunList))
+def get_runs(
+    limit: Annotated[int, Query(ge=1, le=MAX_RUNS_PER_PAGE)] = 20,
+    cursor: Annotated[str | None, Query(pattern=documents.PLACE)] = None,
+) -> Response[Any]:
+    """The caller's own and the stack's, newest first."""
+    return json_answer(HTTPStatus.OK, wired().account.list(_owner(), limit, cursor))
+
+
+@app.get(
+    "/runs/<run_id>",
+    summary="Tell of one run",
+    responses=answers(HTTPStatus.OK, documents.RunDocument, *NO_RUN),
+)
+def get_run(run_id: RunId) -> Response[Any]:
+    """Where the run is, and how it ended."""
+    return json_answer(HTTPStatus.OK, wired().account.run(run_id, _owner()))
+
+
+@app.get(
+    "/runs/<run_id>/tests",
+    summary="Tell which attempts changed since a cursor",
+    responses=answers(HTTPStatus.OK, documents.ChangeList, *NO_RUN),
+)
+def get_changes(
+    run_id: RunId, since: Annotated[str | None, Query(pattern=documents.MOMENT)] = None
+) -> Response[Any]:
+    """Oldest change first. A change may be told twice, and never not at all."""
+    return json_answer(HTTPStatus.OK, wired().account.changes(run_id, _owner(), since))
+
+
+@app.get(
+    "/runs/<run_id>/tests/<key>",
+    summary="Tell of one test",
+    responses=answers(HTTPStatus.OK, documents.TestDocument, *NO_RUN),
+)
+def get_test(run_id: RunId, key: Annotated[str, Path(pattern=documents.TEST_KEY)]) -> Response[Any]:
+    """All attempts at it, with their logs."""
+    return json_answer(HTTPStatus.OK, wired().account.test(run_id, _owner(), key))
+
+
+@app.get(
+    "/runs/<run_id>/report",
+    summary="Say where to fetch a report",
+    responses=answers(HTTPStatus.OK, documents.Download, *NO_RUN),
+)
+def get_report(
+    run_id: RunId,
+    wanted: Annotated[Literal["json", "junit"], Query(alias="format")] = "json",
+) -> Response[Any]:
+    """Once the run is finished; before that, 404 with `report_not_ready`."""
+    return json_answer(HTTPStatus.OK, wired().account.report_url(run_id, _owner(), wanted))
+
+
+@app.post(
+    "/runs/<run_id>/cancel",
+    summary="Ask a run to stop",
+    status_code=202,
+    responses=answers(HTTPStatus.ACCEPTED, documents.RunDocument, *NO_RUN),
+)
+def post_cancel(run_id: RunId) -> Response[Any]:
+    """Asked again, or after the run's end, it changes nothing."""
+    return json_answer(HTTPStatus.ACCEPTED, wired().account.cancel(run_id, _owner()))
+
+
+@app.get("/openapi.json", include_in_schema=False)
+def get_openapi() -> Response[Any]:
+    """This API's own description."""
+    return Response(200, "application/json", openapi_text())
+
+
+def openapi_text() -> str:
+    """The description, as docs/openapi.json has it."""
+    document = json.loads(app.get_openapi_json_schema(**DESCRIPTION))
+    return json.dumps(document, indent=2, sort_keys=True) + "\n"
+
+
+def _started(run: Run) -> Response[Any]:
     logger.info(LogEvent.RUN_ACCEPTED, run_id=run.run_id, name_of_run=run.name)
-    document = {"run_id": run.run_id, "name": run.name, "state": run.state, "rerun_of": run_id}
-    return _json(HTTPStatus.ACCEPTED, document)
-
-
-class NobodyCalls(Exception):
-    """The gateway does not say who calls: no route is for everybody."""
+    names = ("run_id", "name", "state", "rerun_of")
+    return json_answer(HTTPStatus.ACCEPTED, {name: getattr(run, name) for name in names})
 
 
 def _owner() -> str:
-    context = app.current_event.raw_event.get("requestContext") or {}
-    owner = owner_of_caller(context.get("authorizer") or {})
-    if owner is None:
-        raise NobodyCalls
-    return owner
-
-
-@app.exception_handler(NobodyCalls)
-def refuse_nobody(_: NobodyCalls) -> Response[str]:
-    """A request that no authoriser has seen."""
-    return _error(HTTPStatus.FORBIDDEN, "forbidden", "the request names no caller")
-
-
-def _idempotency_key() -> str | None:
-    key = (app.current_event.headers or {}).get("idempotency-key")
-    if key is not None and not IDEMPOTENCY_KEY.fullmatch(key):
-        words = "Idempotency-Key has 1 to 100 visible ASCII characters"
-        raise BodyRefused(HTTPStatus.UNPROCESSABLE_ENTITY, "bad_request", words)
-    return key
-
-
-@app.exception_handler(RerunRefused)
-def refuse_rerun(error: RerunRefused) -> Response[str]:
-    """A run that cannot be repeated so."""
-    return _error(HTTPStatus.CONFLICT, error.code, str(error))
-
-
-@app.exception_handler(KeyReused)
-def refuse_key(error: KeyReused) -> Response[str]:
-    """An idempotency key that stands for another request."""
-    return _error(HTTPStatus.CONFLICT, "idempotency_key_reused", str(error))
-
-
-class BodyRefused(Exception):
-    """The request's body cannot be used. Carries the HTTP answer."""
-
-    def __init__(self, status: HTTPStatus, code: str, message: str) -> None:
-        self.status, self.code, self.message = status, code, message
-        super().__init__(message)
-
-
-def _json_body() -> dict[str, Any]:
-    content_type = (app.current_event.headers or {}).get("content-type", "")
-    if content_type.partition(";")[0].strip().lower() != "application/json":
-        words = "send application/json"
-        raise BodyRefused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", words)
-    text = app.current_event.decoded_body or ""
-    if len(text) > MAX_BODY_BYTES:
-        words = f"a body has at most {MAX_BODY_BYTES} bytes"
-        raise BodyRefused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_large", words)
-    try:
-        body = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        words = "the body is not JSON"
-        raise BodyRefused(HTTPStatus.BAD_REQUEST, "bad_request", words) from error
-    if not isinstance(body, dict):
-        words = "the body is not a JSON object"
-        raise BodyRefused(HTTPStatus.BAD_REQUEST, "bad_request", words)
-    return body
-
-
-@app.exception_handler(BodyRefused)
-def refuse_body(error: BodyRefused) -> Response[str]:
-    """A body that is no JSON object."""
-    return _error(error.status, error.code, error.message)
-
-
-@app.exception_handler(ManifestError)
-def refuse_manifest(error: ManifestError) -> Response[str]:
-    """A manifest with problems: all of them, each with its path."""
-    logger.info(LogEvent.REQUEST_REFUSED, problems=len(error.problems))
-    names = ("message", "path", "line", "column", "suggestion")
-    problems = [{name: getattr(p, name) for name in names} for p in error.problems]
-    details = {"problems": problems}
-    return _error(HTTPStatus.BAD_REQUEST, "manifest_invalid", str(error), details)
-
-
-@app.exception_handler(ReportNotReady)
-def report_not_ready(error: ReportNotReady) -> Response[str]:
-    """No report yet."""
-    return _error(HTTPStatus.NOT_FOUND, "report_not_ready", str(error))
-
-
-@app.exception_handler(NotFound)
-def not_found(error: NotFound) -> Response[str]:
-    """No such run or test."""
-    return _error(HTTPStatus.NOT_FOUND, "not_found", str(error))
-
-
-@app.exception_handler([ValidationError, ValueError])
-def bad_request(error: Exception) -> Response[str]:
-    """A parameter or body of the wrong form."""
-    if isinstance(error, ValidationError):
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        return _error(HTTPStatus.BAD_REQUEST, "bad_request", f"{where}: {first['msg']}")
-    return _error(HTTPStatus.BAD_REQUEST, "bad_request", "a parameter is malformed")
-
-
-@app.not_found
-def no_route(_: NotFoundError) -> Response[str]:
-    """No such route."""
-    return _error(HTTPStatus.NOT_FOUND, "not_found", "no such route")
-
-
-def _json(status: HTTPStatus, document: Any) -> Response[str]:
-    return Response(int(status), "application/json", json.dumps(document))
-
-
-def _error(
-    status: HTTPStatus, code: str, message: str, details: dict[str, Any] | None = None
-) -> Response[str]:
-    error = {"code": code, "message": message, "details": details or {}}
-    return _json(status, {"error": error})
+    return str(app.context["owner"])
 
 
 @logger.inject_lambda_context(clear_state=True)
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Answer one request."""
-    return app.resolve(event, context)
+    owner = owner_of_caller((event.get("requestContext") or {}).get("authorizer") or {})
+    refusal = NOBODY if owner is None else refusal_of(event)
+    if refusal is not None:
+        headers = {"Content-Type": "application/json"}
+        answer: dict[str, Any] = {
+            "statusCode": refusal.status_code,
+            "headers": headers,
+            "body": refusal.body,
+        }
+    else:
+        app.append_context(owner=owner)
+        answer = app.resolve(event, context)
+    if answer["statusCode"] >= 400:
+        logger.info(LogEvent.REQUEST_REFUSED, code=answer["statusCode"])
+    return answer

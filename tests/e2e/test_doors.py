@@ -84,7 +84,7 @@ def test_the_api_runs_a_manifest_and_refuses_others(stack: Stack) -> None:
     assert started.status_code == 202
     assert finished(stack, name="posted")["run_id"] == started.json()["run_id"]
     refused = httpx.post(f"{api}/runs", json={"manifest": {**MANIFEST, "colour": "red"}})
-    assert refused.status_code == 400
+    assert refused.status_code == 422
     assert refused.json()["error"]["code"] == "manifest_invalid"
     assert httpx.post(f"{api}/runs", content=b"{}").status_code == 415
     assert httpx.get(f"{api}/runs/nobody").json()["error"]["code"] == "not_found"

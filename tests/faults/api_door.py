@@ -74,11 +74,15 @@ class ApiDoor:
         headers: Mapping[str, str] | None = None,
         caller: str | None = ANN,
         text: str | None = None,
+        is_base64: bool = False,
     ) -> Answer:
         """Ask as `caller`; a body is sent as JSON, `text` as it is."""
         told = copy.deepcopy(event("api"))
-        told.update({"rawPath": path, "rawQueryString": urlencode(query or {})})
+        told.update(
+            {"rawPath": path, "rawQueryString": urlencode(query or {}, errors="surrogatepass")}
+        )
         told.update({"queryStringParameters": dict(query or {}), "body": text})
+        told["isBase64Encoded"] = is_base64
         told["requestContext"]["http"].update({"method": method, "path": path})
         told["headers"].pop("idempotency-key")
         told["headers"].update(headers or {})

@@ -26,6 +26,10 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
         | {"mypy_boto3_secretsmanager", "mypy_boto3_sns", "mypy_boto3_sqs"}
         | {"mypy_boto3_stepfunctions"},
     ),
+    "http_answers.py": (
+        {"glovebox.domain", "glovebox.usecases"},
+        {"aws_lambda_powertools"},
+    ),
     "settings.py": ({"glovebox.domain"}, {"pydantic"}),
     "telemetry.py": (set(), {"aws_lambda_powertools"}),
 }
