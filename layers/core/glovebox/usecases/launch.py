@@ -31,6 +31,7 @@ from glovebox.ports import (
     Workflow,
 )
 from glovebox.usecases.attempt import AttemptGroup
+from glovebox.usecases.creations import CreationTally
 from glovebox.usecases.lanes import Lanes, Work
 from glovebox.usecases.pacing import PacedSandboxes
 from glovebox.usecases.watch import RunWatch
@@ -84,6 +85,7 @@ class LaunchBatch:
     clock: Clock
     new_token: NewToken
     pace: Pace
+    tally: CreationTally = field(default_factory=CreationTally)
     _bundles: dict[str, bytes] = field(default_factory=dict)
     _bundle_lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -131,6 +133,7 @@ class LaunchBatch:
             expected=sum(each.begun is None for each in work),
             stopped=watch.stopped,
             patience=lambda: seconds_left() - kept_back,
+            tally=self.tally,
         )
         attempt = AttemptGroup(
             paced,
