@@ -7,7 +7,7 @@ from pathlib import Path
 
 from glovebox.telemetry import LogEvent, MetricName
 
-from tests.stack.definitions import template
+from tests.stack.definitions import resources, template
 
 TEXT = (Path(__file__).parents[2] / "docs/operating.md").read_text(encoding="utf-8")
 
@@ -23,6 +23,10 @@ def test_every_parameter_is_documented() -> None:
 
 def test_every_output_is_documented() -> None:
     assert first_column("output") == set(template()["Outputs"])
+
+
+def test_every_alarm_is_documented() -> None:
+    assert first_column("alarm") == set(resources("AWS::CloudWatch::Alarm"))
 
 
 def test_every_log_event_is_documented() -> None:
