@@ -28,10 +28,10 @@ $(VENV)/.ready: requirements/dev.txt requirements/sandbox.txt pyproject.toml
 	@$(BIN)/pip install $(PIP_FLAGS) --target $(SITE) -r requirements/sandbox.txt
 	@touch $@
 
-.venv-sam/.ready: requirements/sam.txt
-	@echo "installing the SAM CLI into .venv-sam ..."
-	@$(PYTHON) -m venv .venv-sam
-	@.venv-sam/bin/pip install $(PIP_FLAGS) -r requirements/sam.txt
+.venv-%/.ready: requirements/%.txt
+	@echo "installing $* into .venv-$* ..."
+	@$(PYTHON) -m venv .venv-$*
+	@.venv-$*/bin/pip install $(PIP_FLAGS) -r requirements/$*.txt
 	@touch $@
 
 bwrap:
@@ -68,7 +68,7 @@ LAB := tests/e2e/faults
 unit: setup ## The quick tests
 	@$(BIN)/python -m pytest -n 2 tests/unit tests/docs
 
-tools: .venv-sam/.ready $(JAVASCRIPT)/node_modules/.ready
+tools: .venv-sam/.ready .venv-checkov/.ready $(JAVASCRIPT)/node_modules/.ready
 
 alone:
 	@$(BIN)/python -m pytest --ignore $(LAB) $(ALONE)
@@ -106,9 +106,9 @@ openapi: setup ## Write the API's description, docs/openapi.json
 	@PYTHONPATH=. $(BIN)/python tests/faults/api_description.py
 
 lock: setup ## Renew the lock files from the .in files
-	@for name in dev sandbox sam; do \
+	@for name in dev sandbox sam checkov; do \
 	  $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header requirements/$$name.in -o requirements/$$name.txt || exit 1; done
 	@$(BIN)/uv pip compile --quiet --python-version 3.13 --python-platform x86_64-manylinux2014 --generate-hashes --no-emit-index-url --no-header layers/deps/requirements.in -o layers/deps/requirements.txt
 
 clean: ## Remove what make made
-	rm -rf .venv .venv-sam $(JAVASCRIPT)/node_modules .aws-sam .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-sam .venv-checkov $(JAVASCRIPT)/node_modules .aws-sam .mypy_cache .ruff_cache .pytest_cache .hypothesis

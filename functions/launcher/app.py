@@ -21,7 +21,7 @@ from glovebox.domain.errors import NewerRelease
 from glovebox.domain.pacing import PaceLimits
 from glovebox.ports import Sandboxes
 from glovebox.settings import Settings
-from glovebox.telemetry import LogEvent, make_logger
+from glovebox.telemetry import LogEvent, MetricName, make_logger, publish, publish_creations
 from glovebox.usecases.launch import LaunchBatch, LaunchMessage
 from pydantic import Field
 
@@ -53,6 +53,7 @@ def provider(settings: LauncherSettings, key: str) -> Sandboxes:
 
     def changed(before: str, after: str) -> None:
         logger.warning(LogEvent.CIRCUIT_CHANGED, state=after, state_before=before)
+        publish({MetricName.CIRCUITS_OPENED: int(after == "OPEN")})
 
     table, failures = settings.table, settings.circuit_failures
     return GuardedSandboxes(sandboxes, aws.dynamodb(), table, failures, changed)
@@ -108,8 +109,14 @@ def drive(body: str, context: LambdaContext) -> None:
     """Drive one batch within what is left of this invocation."""
     message = LaunchMessage.model_validate_json(body)
     logger.append_keys(run_id=message.run_id, batch_id=message.batch_id)
-    handed_on = wired()(message, lambda: context.get_remaining_time_in_millis() / 1000)
+    launch = wired()
+    try:
+        handed_on = launch(message, lambda: context.get_remaining_time_in_millis() / 1000)
+    finally:
+        made = launch.tally.take()
+        publish_creations(made.seconds, throttles=made.throttled, faults=made.faults)
     if handed_on is not None:
+        publish({MetricName.BATCHES_HANDED_ON: 1})
         logger.info(LogEvent.BATCH_HANDED_ON, turn=handed_on.turn, left=len(handed_on.left or ()))
     else:
         logger.info(LogEvent.BATCH_ENDED)

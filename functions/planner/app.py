@@ -17,7 +17,7 @@ from glovebox.adapters.system import SystemClock, new_token
 from glovebox.domain.pacing import PaceLimits
 from glovebox.ports import Sandboxes
 from glovebox.settings import Settings
-from glovebox.telemetry import LogEvent, make_logger
+from glovebox.telemetry import LogEvent, MetricName, make_logger, publish, publish_creations
 from glovebox.usecases.pacing import PacedSandboxes
 from glovebox.usecases.plan import PlanRun
 from glovebox.usecases.prepare import PrepareRun
@@ -53,6 +53,7 @@ def provider(settings: PlannerSettings, key: str) -> Sandboxes:
 
     def changed(before: str, after: str) -> None:
         logger.warning(LogEvent.CIRCUIT_CHANGED, state=after, state_before=before)
+        publish({MetricName.CIRCUITS_OPENED: int(after == "OPEN")})
 
     table, failures = settings.table, settings.circuit_failures
     return GuardedSandboxes(sandboxes, aws.dynamodb(), table, failures, changed)
@@ -91,8 +92,17 @@ def wired() -> tuple[PrepareRun, PlanRun, SettleRound, PacedSandboxes]:
 @logger.inject_lambda_context(clear_state=True)
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any] | None:
     """Take one step. Errors leave by their class names, which the state machine knows."""
+    tally = wired()[-1].tally
+    try:
+        return take_step(event["step"], event["run_id"], event)
+    finally:
+        made = tally.take()
+        publish_creations(made.seconds, throttles=made.throttled, faults=made.faults)
+
+
+def take_step(step: str, run_id: str, event: dict[str, Any]) -> dict[str, Any] | None:
+    """Take a step of a run, and answer what the state machine goes on with."""
     prepare, plan, settle, sandboxes = wired()
-    run_id, step = event["run_id"], event["step"]
     # A creation may wait for minutes: a run that is cancelled meanwhile gets no sandbox.
     sandboxes.stopped = lambda: prepare.runs.run(run_id).stop_reason is not None
     logger.append_keys(run_id=run_id)

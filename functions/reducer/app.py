@@ -12,9 +12,10 @@ from glovebox.adapters import aws
 from glovebox.adapters.dynamodb_runs import DynamoRuns
 from glovebox.adapters.s3_artifacts import S3Artifacts
 from glovebox.adapters.system import SystemClock
+from glovebox.domain.outcome import Outcome
 from glovebox.settings import Settings
-from glovebox.telemetry import LogEvent, make_logger
-from glovebox.usecases.reduce import ReduceRun
+from glovebox.telemetry import LogEvent, MetricName, make_logger, publish
+from glovebox.usecases.reduce import Notification, ReduceRun
 from pydantic import Field
 
 if TYPE_CHECKING:
@@ -47,7 +48,16 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
     logger.append_keys(run_id=event["run_id"])
     told = wired()(event["run_id"], broken=_reason(event.get("error")))
     logger.info(LogEvent.RUN_REDUCED, conclusion=told.conclusion)
+    measure(told)
     return {"message": told.message, "attributes": told.attributes}
+
+
+def measure(told: Notification) -> None:
+    """Publish how the run ended, and its tests."""
+    publish({MetricName.RUNS_FINISHED: 1}, conclusion=told.conclusion)
+    summary = json.loads(told.message)["summary"]
+    for result in Outcome:
+        publish({MetricName.TESTS_FINISHED: summary[result]}, result=result)
 
 
 def _reason(error: dict[str, Any] | None) -> str | None:

@@ -19,8 +19,8 @@ from glovebox.adapters.stepfunctions_workflow import StepFunctionsWorkflow
 from glovebox.adapters.system import SystemClock, new_token
 from glovebox.domain.errors import GloveboxError
 from glovebox.settings import Settings
-from glovebox.telemetry import LogEvent, make_logger
-from glovebox.usecases.bury import BuryDeadLetters
+from glovebox.telemetry import LogEvent, MetricName, make_logger, publish
+from glovebox.usecases.bury import BuryDeadLetters, Ending
 from glovebox.usecases.reduce import ReduceRun
 from glovebox.usecases.sweep import SweepRuns
 from glovebox.usecases.sweep_images import SweepImages
@@ -129,6 +129,9 @@ def bury(seconds_left: SecondsLeft) -> None:
     """Empty the dead-letter queue."""
     for letter in wired().bury()(seconds_left):
         logger.warning(LogEvent.DEAD_LETTER_TAKEN, **asdict(letter))
+        # What is left in the queue is counted when it is taken.
+        taken = letter.ending not in (Ending.HELD, Ending.FAILED)
+        publish({MetricName.DEAD_LETTERS: int(taken)})
 
 
 def sweep_runs(seconds_left: SecondsLeft) -> None:
@@ -140,6 +143,7 @@ def sweep_runs(seconds_left: SecondsLeft) -> None:
 def sweep_sandboxes(seconds_left: SecondsLeft) -> None:
     """Kill sandboxes that have outlived their owner."""
     swept = wired().sweep_sandboxes()(seconds_left)
+    publish({MetricName.ORPHANS_KILLED: len(swept.killed)})
     logger.info(
         LogEvent.SANDBOXES_SWEPT,
         seen=swept.seen,

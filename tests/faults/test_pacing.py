@@ -100,6 +100,21 @@ def test_after_a_429_everybody_waits_as_the_provider_asks(world: World) -> None:
     assert world.created_at[1] - world.created_at[0] >= 2, "and then half as fast"
 
 
+def test_creations_are_counted_with_the_wait_for_their_turn(world: World) -> None:
+    launcher = world.launcher(expected=3)
+    world.provider.failures = [unavailable(30), unavailable()]
+    for _ in range(2):
+        with pytest.raises(SandboxUnavailable):
+            launcher.create(REQUEST)
+    world.create(launcher)
+    counted = launcher.tally.take()
+    assert (counted.throttled, counted.faults, len(counted.seconds)) == (1, 1, 1)
+    assert sum(counted.seconds) < world.clock.monotonic()
+    world.create(launcher)
+    [waited] = launcher.tally.take().seconds
+    assert waited >= 1, "half as fast as one a second, after the 429"
+
+
 def test_permits_of_the_pace_before_a_429_are_void(world: World) -> None:
     launcher = world.launcher(expected=10)
     world.provider.failures = [unavailable(30)]

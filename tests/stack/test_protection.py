@@ -36,6 +36,14 @@ KEY_LIKE = re.compile(
 )
 
 
+POLICIES = (
+    "AWS::IAM::Policy",
+    "AWS::SQS::QueuePolicy",
+    "AWS::S3::BucketPolicy",
+    "AWS::SNS::TopicPolicy",
+)
+
+
 def _allowed() -> Iterator[tuple[str, Json]]:
     """Every statement that grants something, with the resource that carries it."""
     documents = [
@@ -43,7 +51,7 @@ def _allowed() -> Iterator[tuple[str, Json]]:
         for name, role in expanded("AWS::IAM::Role").items()
         for policy in role.get("Policies", [])
     ]
-    for kind in ("AWS::IAM::Policy", "AWS::SQS::QueuePolicy", "AWS::S3::BucketPolicy"):
+    for kind in POLICIES:
         documents += [(name, policy["PolicyDocument"]) for name, policy in expanded(kind).items()]
     for name, document in documents:
         for statement in as_list(document["Statement"]):

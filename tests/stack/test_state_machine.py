@@ -118,6 +118,15 @@ def test_a_batch_waits_and_beats_as_its_ticket_says() -> None:
     assert read | {"timeout_seconds", "heartbeat_seconds"} == set(BatchTicket.model_fields)
 
 
+def test_whoever_waits_for_a_callback_waits_for_a_heartbeat() -> None:
+    waiting = {
+        name for name, task in states("Task").items() if "waitForTaskToken" in task["Resource"]
+    }
+    assert waiting == {"Batch"}
+    for name in waiting:
+        assert {"HeartbeatSeconds", "HeartbeatSecondsPath"} & set(states()[name])
+
+
 def test_a_lost_batch_is_not_sent_again_but_left_to_the_next_round() -> None:
     retried = {e for retry in states()["Batch"]["Retry"] for e in retry["ErrorEquals"]}
     assert all(error.lower().startswith("sqs.") for error in retried)

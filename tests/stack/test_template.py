@@ -51,11 +51,26 @@ BANNERS = {
     "Reports": ["ReducerFunction", "RunTopic", "RunTopicPolicy"],
     "Housekeeping": [
         "SweeperFunction",
+        "SweepDeadLetterQueue",
+        "SweepDeadLetterQueuePolicy",
         "FunctionLogs",
         "ApiLogs",
         "RunStateMachineLogs",
         "CoreLayer",
         "DepsLayer",
+    ],
+    "Watching": [
+        "LaunchQueueAgeAlarm",
+        "LaunchDeadLettersAlarm",
+        "DoorDeadLettersAlarm",
+        "SweepDeadLettersAlarm",
+        "FunctionErrorsAlarm",
+        "FunctionThrottlesAlarm",
+        "RunsBrokenAlarm",
+        "ApiFaultsAlarm",
+        "CircuitOpenedAlarm",
+        "UndeliveredAlarm",
+        "Dashboard",
     ],
 }
 OUTPUTS = {
@@ -66,6 +81,10 @@ OUTPUTS = {
     "RunStateMachineArn",
     "LaunchQueueUrl",
     "RunsTableName",
+    "DashboardUrl",
+    "FunctionLogsName",
+    "DoorDeadLetterQueueUrl",
+    "MetricsNamespace",
 }
 ROUTES = {
     "POST /runs",
@@ -122,6 +141,19 @@ def test_every_parameter_is_bounded() -> None:
 def test_only_the_key_must_be_given() -> None:
     needed = [n for n, p in template()["Parameters"].items() if "Default" not in p]
     assert needed == ["HopxApiKey"]
+
+
+def test_the_application_repository_is_told_what_it_asks_for() -> None:
+    told = template()["Metadata"]["AWS::ServerlessRepo::Application"]
+    assert re.fullmatch(r"[a-zA-Z0-9-]{1,140}", told["Name"])
+    assert len(told["Description"]) <= 256
+    assert re.fullmatch(r"[a-z0-9](?:[a-z0-9-]{0,125}[a-z0-9])?", told["Author"])
+    assert all(re.fullmatch(r"[a-zA-Z0-9+-_:/@]{1,127}", label) for label in told["Labels"])
+    project = (ROOT / "pyproject.toml").read_text()
+    assert f'version = "{told["SemanticVersion"]}"' in project
+    assert f'license = "{told["SpdxLicenseId"]}"' in project
+    for key in ("LicenseUrl", "ReadmeUrl"):
+        assert (ROOT / told[key]).is_file()
 
 
 def test_the_outputs_are_those_that_the_documents_name() -> None:

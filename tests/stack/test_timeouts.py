@@ -66,6 +66,14 @@ def test_the_launcher_takes_one_batch_reports_failures_and_is_bounded() -> None:
     launcher = resources("AWS::Serverless::Function")[logical_id("launcher")]
     scaling = launcher["Events"]["Batch"]["Properties"]["ScalingConfig"]
     assert scaling == {"MaximumConcurrency": {"Ref": "LauncherConcurrency"}}
+    # More than is reserved would be throttled, and five throttles make a dead letter.
+    assert launcher["ReservedConcurrentExecutions"] == {
+        "Fn::If": [
+            "ReservesConcurrency",
+            {"Ref": "LauncherConcurrency"},
+            {"Ref": "AWS::NoValue"},
+        ]
+    }
 
 
 def test_an_event_that_intake_cannot_take_is_kept() -> None:
@@ -74,10 +82,28 @@ def test_an_event_that_intake_cannot_take_is_kept() -> None:
     dead = {"Fn::GetAtt": ["DoorDeadLetterQueue", "Arn"]}
     assert target["DeadLetterConfig"] == {"Arn": dead}
     assert target["RetryPolicy"]["MaximumRetryAttempts"] >= 5
-    [invoke] = expanded("AWS::Lambda::EventInvokeConfig").values()
+    invoke = expanded("AWS::Lambda::EventInvokeConfig")["IntakeFunctionEventInvokeConfig"]
     assert invoke["DestinationConfig"]["OnFailure"]["Destination"] == dead
     queue = resources("AWS::SQS::Queue")["DoorDeadLetterQueue"]
     assert queue["MessageRetentionPeriod"] == 14 * DAY_SECONDS
+
+
+def test_every_asynchronous_edge_keeps_what_it_cannot_deliver() -> None:
+    rules = expanded("AWS::Events::Rule")
+    invoked = {
+        target["Arn"]["Fn::GetAtt"][0]: target["DeadLetterConfig"]["Arn"]["Fn::GetAtt"][0]
+        for rule in rules.values()
+        for target in rule["Targets"]
+    }
+    assert set(invoked) == {"IntakeFunction", "SweeperFunction"}
+    configured = {
+        config["FunctionName"]["Ref"]: config["DestinationConfig"]["OnFailure"]["Destination"]
+        for config in expanded("AWS::Lambda::EventInvokeConfig").values()
+    }
+    assert {name: to["Fn::GetAtt"][0] for name, to in configured.items()} == invoked
+    for queue in invoked.values():
+        allowed = resources("AWS::SQS::QueuePolicy")[f"{queue}Policy"]["PolicyDocument"]
+        assert {"Service": "events.amazonaws.com"} in [s["Principal"] for s in allowed["Statement"]]
 
 
 def test_the_gateway_waits_longer_than_the_api_takes() -> None:

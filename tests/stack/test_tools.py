@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import re
@@ -19,6 +20,7 @@ from statelint.linter import Linter
 from tests.stack.definitions import NOUNS, ROOT, STATE_MACHINE, TEMPLATE, logical_id
 
 SAM = ROOT / ".venv-sam" / "bin" / "sam"
+CHECKOV = ROOT / ".venv-checkov" / "bin" / "checkov"
 RUNTIME = "python3.13"
 LAYER_LIMIT_BYTES = 250 * 1024 * 1024
 # statelint checks the States Language itself; the kind of an S3 item is AWS's addition to it.
@@ -59,6 +61,22 @@ def _sam(
 def test_cfn_lint_has_nothing_to_say() -> None:
     done = _run([Path(sys.executable).with_name("cfn-lint"), TEMPLATE], ROOT)
     assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_checkov_has_nothing_to_say_but_what_is_answered_in_place() -> None:
+    if not CHECKOV.is_file():
+        pytest.fail(f"{CHECKOV.relative_to(ROOT)} is missing: run `make tools`")
+    command: list[str | Path] = [CHECKOV, "--file", TEMPLATE, "--framework", "cloudformation"]
+    done = _run([*command, "--skip-download", "--compact", "--output", "json"], ROOT)
+    found = json.loads(done.stdout[done.stdout.index("{") :])["results"]
+    assert found["parsing_errors"] == []
+    assert [(c["check_id"], c["resource"]) for c in found["failed_checks"]] == []
+    assert found["passed_checks"]
+    # An answer to what nobody asks is out of date.
+    answered = re.findall(
+        r"^    # checkov:skip=(CKV_AWS_\d+): \S.{20,}$", TEMPLATE.read_text(), re.M
+    )
+    assert sorted(c["check_id"] for c in found["skipped_checks"]) == sorted(answered)
 
 
 def test_statelint_has_nothing_to_say() -> None:

@@ -32,6 +32,7 @@ from glovebox.ports import (
     Workflow,
 )
 from glovebox.usecases.attempt import AttemptGroup
+from glovebox.usecases.creations import CreationTally
 from glovebox.usecases.lanes import Lanes, Work
 from glovebox.usecases.pacing import PacedSandboxes
 from glovebox.usecases.secrets import BatchSecrets
@@ -93,6 +94,7 @@ class LaunchBatch:
     new_token: NewToken
     pace: Pace
     secrets: Secrets
+    tally: CreationTally = field(default_factory=CreationTally)
     _bundles: dict[str, bytes] = field(default_factory=dict)
     _bundle_lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -141,6 +143,7 @@ class LaunchBatch:
             expected=sum(each.begun is None for each in work),
             stopped=watch.stopped,
             patience=lambda: seconds_left() - kept_back,
+            tally=self.tally,
         )
         attempt = AttemptGroup(
             paced,

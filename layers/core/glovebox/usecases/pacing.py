@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
-from glovebox.domain.errors import SandboxUnavailable, StoreConflict
+from glovebox.domain.errors import SandboxError, SandboxUnavailable, StoreConflict
 from glovebox.domain.pacing import (
     FREE_INTERVAL_SECONDS,
     LONGEST_WAIT_SECONDS,
@@ -16,6 +16,7 @@ from glovebox.domain.pacing import (
     Permits,
 )
 from glovebox.ports import Clock, Pace, Sandbox, Sandboxes, SandboxFacts, SandboxRequest
+from glovebox.usecases.creations import CreationTally
 
 PERMITS_AT_ONCE = 10
 """Permits that one write takes at most, and so what a crash of their taker wastes."""
@@ -53,6 +54,8 @@ class PacedSandboxes:
     """Asked while a creation waits and just before it: then nothing is created any more."""
     patience: Callable[[], float] = lambda: LONGEST_WAIT_SECONDS
     """Seconds that a creation may wait at most, asked when it begins to wait."""
+    tally: CreationTally = field(default_factory=CreationTally)
+    """Told of every creation."""
     _lock: threading.RLock = field(default_factory=threading.RLock)
     _live: set[str] = field(default_factory=set)
     _starting: int = 0
@@ -77,10 +80,13 @@ class PacedSandboxes:
         Raises SandboxUnavailable with `asked` False where the run was stopped, or where the permit
         is further ahead than the patience goes: then `retry_after_seconds` says how far.
         """
+        wished_at = self.clock.monotonic()
         try:
             self._await_permit()
             try:
-                return self._create(request)
+                sandbox = self._create(request)
+                self.tally.created(self.clock.monotonic() - wished_at)
+                return sandbox
             finally:
                 with self._lock:
                     self._starting -= 1
@@ -135,8 +141,9 @@ class PacedSandboxes:
         asked_at = self.clock.now()
         try:
             sandbox = self.sandboxes.create(request)
-        except SandboxUnavailable as error:
-            if error.asked and error.retry_after_seconds is not None:
+        except SandboxError as error:
+            self.tally.failed(error)
+            if isinstance(error, SandboxUnavailable) and error.asked:
                 self._slow_down(asked_at, error.retry_after_seconds)
             raise
         with self._lock:
@@ -144,7 +151,9 @@ class PacedSandboxes:
             self._created += 1
         return sandbox
 
-    def _slow_down(self, asked_at: float, retry_after_seconds: float) -> None:
+    def _slow_down(self, asked_at: float, retry_after_seconds: float | None) -> None:
+        if retry_after_seconds is None:
+            return  # it does not work; that is another matter than too fast
         with self._lock:
             # Permits of the old pace are void; one 429 speaks for all that were under way with it.
             self._due.clear()
