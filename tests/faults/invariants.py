@@ -17,7 +17,9 @@ from typing import Any
 from xml.etree import ElementTree
 
 from glovebox.domain.attempt import AttemptState
+from glovebox.domain.notice import RunEvent
 from glovebox.domain.outcome import Conclusion, Outcome
+from glovebox.domain.run import Run
 
 from tests.faults.world import RunView, World
 
@@ -257,11 +259,17 @@ def _notices(world: World, over: bool) -> Iterator[Violation]:
             words = f"told {len(bodies)} different endings"
             yield Violation(Invariant.ONE_NOTICE, run.run_id, words)
         for body in bodies:
-            document = json.loads(body)
-            if (document["conclusion"], document["summary"]) != (run.conclusion, run.summary):
+            if not _tells_of(json.loads(body), run):
                 yield Violation(Invariant.ONE_NOTICE, run.run_id, f"told otherwise: {body[:300]}")
-        if over and not bodies and run.conclusion is not Conclusion.REJECTED:
+        is_to_be_told = run.conclusion is not Conclusion.REJECTED or run.origin is not None
+        if over and not bodies and is_to_be_told:
             yield Violation(Invariant.ONE_NOTICE, run.run_id, "nobody was told")
+
+
+def _tells_of(notice: dict[str, Any], run: Run) -> bool:
+    if notice.get("event") == RunEvent.REJECTED:
+        return run.conclusion is Conclusion.REJECTED and notice.get("message") == run.message
+    return (notice["conclusion"], notice["summary"]) == (run.conclusion, run.summary)
 
 
 def _baits(world: World, baits: Collection[str]) -> Iterator[Violation]:
