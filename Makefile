@@ -29,7 +29,7 @@ $(VENV)/.ready: requirements/dev.txt requirements/sandbox.txt pyproject.toml
 	@touch $@
 
 .venv-sam/.ready: requirements/sam.txt
-	@echo "installing the SAM CLI into .venv-sam ..."
+	@echo "installing the SAM CLI and the AWS CLI into .venv-sam ..."
 	@$(PYTHON) -m venv .venv-sam
 	@.venv-sam/bin/pip install $(PIP_FLAGS) -r requirements/sam.txt
 	@touch $@
