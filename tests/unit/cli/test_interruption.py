@@ -123,6 +123,17 @@ def test_the_first_signal_cancels_the_run_and_waits_for_its_end(
     assert b"Traceback" not in err
 
 
+def test_leaving_a_run_that_is_watched_does_not_cancel_it(api: FakeApi, start: Start) -> None:
+    begin(api)
+    process = start("watch", RUN_ID, "--api", api.url)
+    wait_for(lambda: api.looks >= 3)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == 130, err
+    assert api.paths("POST") == []
+    assert b"Traceback" not in err
+
+
 def test_the_wait_for_the_end_is_bounded(api: FakeApi, start: Start) -> None:
     begin(api)
     shorter = "from glovebox_cli import follow; follow.FAREWELL_SECONDS = 1.5\n"

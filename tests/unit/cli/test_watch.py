@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 
 import pytest
 from glovebox_cli import inspection
@@ -34,18 +32,6 @@ def test_a_run_that_is_under_way_is_followed_to_its_end(api: FakeApi, cli: Cli) 
     assert api.paths("POST") == []
 
 
-def test_leaving_a_run_that_is_watched_does_not_cancel_it(api: FakeApi, cli: Cli) -> None:
-    api.run["state"] = "running"
-
-    def interrupt(api: FakeApi) -> None:
-        if api.looks == 3:
-            os.kill(os.getpid(), signal.SIGINT)
-
-    api.on_look = interrupt
-    assert cli("watch", RUN_ID, "--api", api.url).code == 130
-    assert api.paths("POST") == []
-
-
 def test_a_run_that_does_not_exist_is_a_wrong_command(api: FakeApi, cli: Cli) -> None:
     for command in (["watch", "nobody"], ["rerun", "nobody", "--all"]):
         ended = cli(*command, "--api", api.url)
@@ -67,6 +53,7 @@ def test_a_detached_rerun_tells_its_id_and_does_not_wait(api: FakeApi, cli: Cli)
     ended = cli("rerun", RUN_ID, "--failed", "--detach", "--api", api.url)
     assert (ended.code, ended.text.strip(), api.looks) == (0, RUN_ID, 0)
     assert f"glovebox watch {RUN_ID} --api {api.url}" in ended.err
+    assert [body for method, _, body in api.requests if method == "POST"] == [{"select": "failed"}]
     ended = cli("rerun", RUN_ID, "--failed", "--detach", "--api", api.url, "-o", "json")
     assert json.loads(ended.text) == {"run_id": RUN_ID, "api_url": api.url}
 
