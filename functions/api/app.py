@@ -109,6 +109,7 @@ def wired() -> UseCases:
 
 @app.post(
     "/sources",
+    operation_id="post_source",
     summary="Ask for a place to upload a source archive to",
     status_code=201,
     responses=answers(HTTPStatus.CREATED, documents.SourcePlace, *BAD_BODY),
@@ -128,6 +129,7 @@ def post_source(request: Annotated[documents.SourceRequest, Body()]) -> Response
 
 @app.post(
     "/runs",
+    operation_id="post_run",
     summary="Start a run",
     status_code=202,
     responses=answers(HTTPStatus.ACCEPTED, documents.StartedRun, *BAD_BODY, *CONFLICT),
@@ -147,6 +149,7 @@ def post_run(
 
 @app.post(
     "/runs/<run_id>/rerun",
+    operation_id="post_rerun",
     summary="Repeat a run, whole or in part",
     status_code=202,
     responses=answers(HTTPStatus.ACCEPTED, documents.StartedRun, *BAD_BODY, *NO_RUN, *CONFLICT),
@@ -164,7 +167,12 @@ def post_rerun(
     return _started(run)
 
 
-@app.get("/runs", summary="List runs", responses=answers(HTTPStatus.OK, documents.RunList))
+@app.get(
+    "/runs",
+    operation_id="get_runs",
+    summary="List runs",
+    responses=answers(HTTPStatus.OK, documents.RunList),
+)
 def get_runs(
     limit: Annotated[int, Query(ge=1, le=MAX_RUNS_PER_PAGE)] = 20,
     cursor: Annotated[str | None, Query(pattern=documents.PLACE)] = None,
@@ -175,6 +183,7 @@ def get_runs(
 
 @app.get(
     "/runs/<run_id>",
+    operation_id="get_run",
     summary="Tell of one run",
     responses=answers(HTTPStatus.OK, documents.RunDocument, *NO_RUN),
 )
@@ -185,6 +194,7 @@ def get_run(run_id: RunId) -> Response[Any]:
 
 @app.get(
     "/runs/<run_id>/tests",
+    operation_id="get_changes",
     summary="Tell which attempts changed since a cursor",
     responses=answers(HTTPStatus.OK, documents.ChangeList, *NO_RUN),
 )
@@ -197,6 +207,7 @@ def get_changes(
 
 @app.get(
     "/runs/<run_id>/tests/<key>",
+    operation_id="get_test",
     summary="Tell of one test",
     responses=answers(HTTPStatus.OK, documents.TestDocument, *NO_RUN),
 )
@@ -207,6 +218,7 @@ def get_test(run_id: RunId, key: Annotated[str, Path(pattern=documents.TEST_KEY)
 
 @app.get(
     "/runs/<run_id>/report",
+    operation_id="get_report",
     summary="Say where to fetch a report",
     responses=answers(HTTPStatus.OK, documents.Download, *NO_RUN),
 )
@@ -220,6 +232,7 @@ def get_report(
 
 @app.post(
     "/runs/<run_id>/cancel",
+    operation_id="post_cancel",
     summary="Ask a run to stop",
     status_code=202,
     responses=answers(HTTPStatus.ACCEPTED, documents.RunDocument, *NO_RUN),
