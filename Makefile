@@ -11,7 +11,7 @@ PIP_FLAGS := --quiet --disable-pip-version-check --no-deps --require-hashes
 
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help setup demo live test check unit lock bench-floor bench-before bench-sandbox chaos model openapi bwrap node tools alone lab clean
+.PHONY: help setup demo live test check unit lock bench-floor bench-before bench-sandbox chaos fuzz-api model openapi bwrap node tools alone lab clean
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -104,6 +104,9 @@ model: setup ## The ledger under everything at once: more than CI plays
 
 openapi: setup ## Write the API's description, docs/openapi.json
 	@PYTHONPATH=. $(BIN)/python tests/faults/api_description.py
+
+fuzz-api: setup ## Ten minutes of made-up requests to the API
+	@PYTHONPATH=. $(BIN)/python tests/faults/api_fuzz.py --max-time=600
 
 lock: setup ## Renew the lock files from the .in files
 	@for name in dev sandbox sam checkov; do \

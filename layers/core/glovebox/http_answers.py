@@ -15,7 +15,7 @@ from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValida
 from glovebox.domain.errors import ManifestError, NotFound
 from glovebox.domain.request_body import BodyRefused
 from glovebox.usecases.account import ReportNotReady
-from glovebox.usecases.api_documents import Error
+from glovebox.usecases.api_documents import Error, Forbidden, GatewayRefusal, StartedRun
 from glovebox.usecases.rerun import RerunRefused
 from glovebox.usecases.start import KeyReused
 
@@ -35,6 +35,11 @@ def error_answer(
     return json_answer(status, {"error": error})
 
 
+RUN_OPERATIONS = ("get_run", "get_changes", "get_report", "post_cancel", "post_rerun")
+"""What can be asked of a run that was started."""
+_BY_GATEWAY = {HTTPStatus.UNAUTHORIZED: GatewayRefusal, HTTPStatus.FORBIDDEN: Forbidden}
+
+
 def answers(status: HTTPStatus, model: type, *refusals: HTTPStatus) -> dict[int, Any]:
     """What the OpenAPI description says of a route's answers."""
     said: dict[int, Any] = {
@@ -43,9 +48,15 @@ def answers(status: HTTPStatus, model: type, *refusals: HTTPStatus) -> dict[int,
             "content": {"application/json": {"model": model}},
         }
     }
-    usual = (HTTPStatus.FORBIDDEN, HTTPStatus.UNPROCESSABLE_ENTITY)
+    if model is StartedRun:
+        said[int(status)]["links"] = {
+            name: {"operationId": name, "parameters": {"run_id": "$response.body#/run_id"}}
+            for name in RUN_OPERATIONS
+        }
+    usual = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.UNPROCESSABLE_ENTITY)
     for refusal in (*usual, *refusals):
-        error = {"application/json": {"model": Error}}
+        shape = _BY_GATEWAY.get(refusal, Error)
+        error = {"application/json": {"model": shape}}
         said[int(refusal)] = {"description": refusal.phrase, "content": error}
     return said
 

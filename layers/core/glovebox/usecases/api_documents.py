@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, RootModel
 
 from glovebox.domain.attempt import AttemptState
 from glovebox.domain.outcome import Conclusion, Outcome, RunState
@@ -17,6 +17,19 @@ PLACE = r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{6}Z#[A-Za-z0-9-]{1,80}$"
 MOMENT = r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{6}Z$"
 
 
+EXAMPLE = {
+    "version": 1,
+    "name": "example",
+    "source": {"inline": {"files": {"test_sum.py": "def test_sum():\n    assert 1 + 1 == 2\n"}}},
+    "suites": [{"name": "unit", "framework": "pytest"}],
+}
+
+
+def _whole(value: object) -> object:
+    """To JSON, 761.0 is the same number as 761."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 class _Request(BaseModel):
     # Strict: what the description says is a number is not taken from a text.
     model_config = ConfigDict(extra="forbid", strict=True, use_attribute_docstrings=True)
@@ -25,7 +38,7 @@ class _Request(BaseModel):
 class RunRequest(_Request):
     """A run to start."""
 
-    manifest: dict[str, Any]
+    manifest: dict[str, Any] = Field(examples=[EXAMPLE])
     """The manifest, as docs/manifest.md describes it."""
 
 
@@ -41,7 +54,7 @@ class SourceRequest(_Request):
 
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
     """Of the archive, in hex."""
-    size: int = Field(ge=1, le=MAX_ARCHIVE_BYTES)
+    size: Annotated[int, BeforeValidator(_whole)] = Field(ge=1, le=MAX_ARCHIVE_BYTES)
     """In bytes."""
 
 
@@ -180,3 +193,13 @@ class Error(BaseModel):
     """Every failure has this shape."""
 
     error: ErrorBody
+
+
+class GatewayRefusal(BaseModel):
+    """What the gateway itself says to a request without a valid signature."""
+
+    message: str
+
+
+class Forbidden(RootModel[Error | GatewayRefusal]):
+    """Refused by the function, or before it by the gateway."""
