@@ -11,7 +11,7 @@ PIP_FLAGS := --quiet --disable-pip-version-check --no-deps --require-hashes
 
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help setup demo test check unit lock bench-floor bench-sandbox bwrap node tools alone clean
+.PHONY: help setup demo test check unit lock bench-floor bench-sandbox bench-import bwrap node tools alone clean
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -81,6 +81,9 @@ bench-floor: setup ## Wall time against bare bubblewrap and pytest
 
 bench-sandbox: setup ## The sandbox server against bare bubblewrap
 	@$(BIN)/python benchmarks/sandbox.py
+
+bench-import: setup ## What a launcher imports at a cold start
+	@$(BIN)/python benchmarks/imports.py
 
 lock: setup ## Renew the lock files from the .in files
 	@for name in dev sandbox sam checkov; do \
