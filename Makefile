@@ -11,11 +11,7 @@ PIP_FLAGS := --quiet --disable-pip-version-check --no-deps --require-hashes
 
 export SAM_CLI_TELEMETRY := 0
 
-<<<<<<< HEAD
-.PHONY: help setup demo live test check unit lock bench-floor bench-before bench-sandbox chaos fuzz-api model openapi bwrap node tools alone lab clean
-=======
-.PHONY: help setup demo test check unit lock bench-floor bench-sandbox bench-import bwrap node tools alone clean
->>>>>>> deploy
+.PHONY: help setup demo live test check unit lock bench-floor bench-before bench-sandbox bench-import chaos fuzz-api model openapi bwrap node tools alone lab clean
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -98,7 +94,6 @@ bench-before: setup ## This checkout beside another one (BEFORE=folder)
 bench-sandbox: setup ## The sandbox server against bare bubblewrap
 	@$(BIN)/python benchmarks/sandbox.py
 
-<<<<<<< HEAD
 # SEED repeats a series of faults; MINUTES goes on for so long and looks for growth.
 chaos: setup ## 1000 tests while a tenth of all requests and calls goes wrong
 	@$(BIN)/python benchmarks/chaos.py $(if $(SEED),--seed $(SEED)) $(if $(TESTS),--tests $(TESTS)) $(if $(RATE),--rate $(RATE)) $(if $(MINUTES),--minutes $(MINUTES))
@@ -112,10 +107,9 @@ openapi: setup ## Write the API's description, docs/openapi.json
 
 fuzz-api: setup ## Ten minutes of made-up requests to the API
 	@PYTHONPATH=. $(BIN)/python tests/faults/api_fuzz.py --max-time=600
-=======
+
 bench-import: setup ## What a launcher imports at a cold start
 	@$(BIN)/python benchmarks/imports.py
->>>>>>> deploy
 
 lock: setup ## Renew the lock files from the .in files
 	@for name in dev sandbox sam checkov; do \
