@@ -7,7 +7,7 @@ import json
 
 from glovebox.domain.manifest_text import load_manifest
 
-from tests.stack.definitions import NOUNS, ROOT, Json, expanded, states
+from tests.stack.definitions import NOUNS, ROOT, Json, expanded, logical_id, states
 from tests.stack.test_template import ROUTES
 
 
@@ -22,6 +22,12 @@ def _keys(template: Json) -> set[str]:
 
 def test_every_function_has_one_event() -> None:
     assert {path.stem for path in (ROOT / "events").iterdir()} == set(NOUNS)
+
+
+def test_the_documents_say_how_to_invoke_each_function_with_its_event() -> None:
+    text = (ROOT / "docs/operating.md").read_text()
+    for noun in NOUNS:
+        assert f"sam local invoke {logical_id(noun)} -e events/{noun}.json\n" in text
 
 
 def test_intake_gets_what_its_rule_lets_through() -> None:
