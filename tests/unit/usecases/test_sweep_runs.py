@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from glovebox.domain.attempt import Attempt, AttemptState
+from glovebox.domain.errors import StoreConflict
 from glovebox.domain.outcome import Conclusion, Outcome
 from glovebox.usecases.reduce import ReduceRun
 from glovebox.usecases.sweep import GRACE_SECONDS, SweepRuns
@@ -169,7 +170,8 @@ def test_a_late_attempt_does_not_change_the_end(net: Net) -> None:
         state=AttemptState.FINISHED,
         outcome=Outcome.PASSED,
     )
-    net.spine.runs.open_attempts([late])
+    with pytest.raises(StoreConflict):
+        net.spine.runs.open_attempts([late])
     net.sweep(lambda: 300)
     assert json.loads(net.spine.reduce(run_id).message) == net.told()[0]
     assert net.spine.report(run_id) == report
