@@ -252,5 +252,11 @@ def test_what_grows_is_told(growing: dict[str, float]) -> None:
     assert words.startswith(next(iter(growing)))
 
 
+def test_more_sandboxes_under_way_for_a_while_are_no_growth() -> None:
+    busy = marks(30, server_descriptors=2)
+    quiet = [mark if index % 5 else marks(30)[index] for index, mark in enumerate(busy)]
+    assert growth(quiet) == []
+
+
 def test_what_finished_runs_leave_behind_is_no_growth() -> None:
     assert growth(marks(30, memory_mb=5.0, finished_runs=1)) == []
