@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import boto3
 import pytest
@@ -17,6 +18,7 @@ from glovebox.ports import Claim, KeptRequest, Runs
 from moto import mock_aws
 
 from tests.fakes import MemoryRuns
+from tests.one_at_a_time import OneAtATime
 
 KEYS = ("pk", "sk")
 INDEX_KEYS = (
@@ -30,7 +32,7 @@ INDEX_KEYS = (
 
 
 def dynamo() -> DynamoRuns:
-    client = boto3.client("dynamodb", region_name="us-east-1")
+    client: Any = OneAtATime(boto3.client("dynamodb", region_name="us-east-1"))
     client.create_table(
         TableName="runs",
         BillingMode="PAY_PER_REQUEST",

@@ -24,30 +24,11 @@ from functions.launcher import app
 from tests.contract.test_runs import dynamo
 from tests.faults.invariants import check
 from tests.faults.witness import FakeWitness
+from tests.one_at_a_time import OneAtATime
 from tests.unit.usecases.driver import Spine
 
 RUN = "r1"
 FAILING = "bad"
-
-
-class OneAtATime:
-    """A client whose calls do not overlap: moto's table is not safe from threads, DynamoDB's
-    single writes are atomic."""
-
-    def __init__(self, client: Any) -> None:
-        self._client = client
-        self._lock = threading.Lock()
-
-    def __getattr__(self, name: str) -> Any:
-        call = getattr(self._client, name)
-        if name == "get_paginator":
-            return call
-
-        def locked(**arguments: Any) -> Any:
-            with self._lock:
-                return call(**arguments)
-
-        return locked
 
 
 class Deliveries:
