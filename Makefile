@@ -11,7 +11,7 @@ PIP_FLAGS := --quiet --disable-pip-version-check --no-deps --require-hashes
 
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help setup demo live test check unit lock bench-floor bench-before bench-sandbox bench-import chaos fuzz-api model openapi bwrap node tools alone lab clean
+.PHONY: help setup demo live test thorough check unit lock bench-floor bench-before bench-sandbox bench-import chaos fuzz-api model openapi bwrap node tools alone lab clean
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -71,7 +71,7 @@ unit: setup ## The quick tests
 tools: .venv-sam/.ready .venv-checkov/.ready $(JAVASCRIPT)/node_modules/.ready
 
 alone:
-	@$(BIN)/python -m pytest --ignore $(LAB) $(ALONE)
+	@$(BIN)/python -m pytest -m 'not thorough' --ignore $(LAB) $(ALONE)
 
 lab: check
 	@$(BIN)/python -m pytest $(LAB)
@@ -80,10 +80,13 @@ lab: check
 # the laboratory.
 test: ## Everything that CI runs
 	@$(MAKE) --no-print-directory --jobs=2 setup tools
-	@$(BIN)/python -m pytest -n 2 --dist worksteal $(SIDE_BY_SIDE)
-	@$(BIN)/python -m pytest -n 2 --dist loadfile --ignore $(LOUD) $(FILE_BY_FILE)
+	@$(BIN)/python -m pytest -m 'not thorough' -n 3 --dist worksteal $(SIDE_BY_SIDE)
+	@$(BIN)/python -m pytest -m 'not thorough' -n 3 --dist loadfile --ignore $(LOUD) $(FILE_BY_FILE)
 	@$(BIN)/python -m pytest $(LOUD)
 	@$(MAKE) --no-print-directory --jobs=2 lab alone
+
+thorough: setup tools ## The tests that CI has no time for: more faults of HopX, made-up requests, the AWS CLI
+	@$(BIN)/python -m pytest -m thorough tests/faults tests/integration/sandbox tests/e2e
 
 bench-floor: setup ## Wall time against bare bubblewrap and pytest
 	@$(BIN)/python benchmarks/floor.py

@@ -76,6 +76,8 @@ class FakeClock:
         self.time += seconds
         self._monotonic += seconds
 
+    skip = advance
+
 
 class CrowdClock(FakeClock):
     """One on which many threads can wait at once: waiting takes a moment of real time as well,

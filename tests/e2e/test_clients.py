@@ -19,6 +19,8 @@ import pytest
 from tests.e2e.conftest import Stack
 from tests.e2e.test_doors import client
 
+pytestmark = pytest.mark.thorough
+
 AWS = Path(__file__).parents[2] / ".venv-sam" / "bin" / "aws"
 TESTS = {"test_a.py": "def test_good(): pass\n", "test_b.py": "def test_bad(): assert 1 == 2\n"}
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.faults.api_fuzz import fuzz
+
+pytestmark = pytest.mark.thorough
 
 
 def test_no_made_up_request_finds_a_failure() -> None:

@@ -10,22 +10,10 @@ from glovebox.domain.outcome import Conclusion, Outcome
 from glovebox.domain.pacing import PaceLimits
 from glovebox.domain.report import Report
 
-from tests.fakes import FakeClock, MemoryLaunchQueue, MemoryPace
+from tests.fakes import FakeClock, MemoryPace
 from tests.unit.usecases.driver import Spine
 
 TESTS = 6
-
-
-class WaitingQueue(MemoryLaunchQueue):
-    """What is sent is received next, when its delay is over."""
-
-    def __init__(self, clock: FakeClock) -> None:
-        super().__init__()
-        self._clock = clock
-
-    def send(self, body: str, *, delay_seconds: int) -> None:
-        super().send(body, delay_seconds=delay_seconds)
-        self._clock.sleep(delay_seconds)
 
 
 class Throttled:
@@ -40,7 +28,6 @@ class Throttled:
         self.spine.clock = self.clock  # type: ignore[assignment]
         for use_case in (self.spine.accept, self.spine.prepare, self.spine.plan):
             use_case.clock = self.clock
-        self.spine.queue = WaitingQueue(self.clock)
         self.spine.settle.clock = self.spine.reduce.clock = self.clock
 
     def run(self) -> Report:

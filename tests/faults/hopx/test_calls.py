@@ -20,6 +20,8 @@ from tests.faults.hopx.laboratory import (
 )
 from tests.faults.hopx_proxy import Fault, HopxFaultProxy, Kind
 
+pytestmark = pytest.mark.thorough
+
 
 @pytest.mark.parametrize("kind", [*ANSWER_LOST, *MALFORMED])
 def test_a_command_whose_answer_was_lost_is_asked_after_and_runs_once(

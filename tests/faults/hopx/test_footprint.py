@@ -17,6 +17,8 @@ from tests.fakes import RealClock
 from tests.faults.hopx.laboratory import KEY, REQUEST, once
 from tests.faults.hopx_proxy import HopxFaultProxy, Kind
 
+pytestmark = pytest.mark.thorough
+
 SANDBOXES = 200
 
 

@@ -17,6 +17,8 @@ from tests.fakes import RealClock
 from tests.faults.hopx.laboratory import KEY
 from tests.faults.hopx_proxy import Fault, HopxFaultProxy, Kind
 
+pytestmark = pytest.mark.thorough
+
 NAME = "glovebox-under-faults"
 BUILD = "/v1/templates/build"
 LINK = "/v1/templates/files/upload-link"

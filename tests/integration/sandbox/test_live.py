@@ -11,6 +11,8 @@ from tests import live
 from tests.faults.hopx_proxy import HopxFaultProxy
 from tests.live import Estimate, main
 
+pytestmark = pytest.mark.thorough
+
 KEY = "the-key-of-the-account"
 ONE = ["--only", "contract", "--select", "exit_code"]
 

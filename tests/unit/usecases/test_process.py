@@ -45,8 +45,8 @@ class ForeignFile(FolderSandbox):
         return super().download(path, limit=limit).replace(b"y", b"n", 1)
 
 
-def process(command: Command) -> Process:
-    return Process("attempt", command, "a" * 32, 30, {"HOME": "/workspace/home"})
+def process(command: Command, seconds: float = 30) -> Process:
+    return Process("attempt", command, "a" * 32, seconds, {"HOME": "/workspace/home"})
 
 
 @pytest.fixture
@@ -57,10 +57,10 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("lost", [0, 1, 5])
-def test_a_process_whose_answer_is_lost_is_asked_after_and_runs_once(
+def test_a_long_process_whose_answer_is_lost_is_asked_after_and_runs_once(
     folder: Path, lost: int
 ) -> None:
-    evidence = run_process(LosesAnswers(folder, lost), process(COUNTS), RealClock())
+    evidence = run_process(LosesAnswers(folder, lost), process(COUNTS, 600), RealClock())
     assert (evidence.exit_code, evidence.files["count"]) == (3, b"x\n")
 
 

@@ -111,8 +111,8 @@ def await_process(
                 timeout_seconds=(wait or longest) + REQUEST_MARGIN_SECONDS,
             )
         except SandboxLost as error:
-            if not error.still_there or clock.monotonic() > stops_at:
-                raise
+            if at_once or not error.still_there or clock.monotonic() > stops_at:
+                raise  # a short one was asked after until its end by the adapter
             # Only the answer was lost, and the lock bears another question.
             word = _RUNNING
         else:
