@@ -71,7 +71,7 @@ unit: setup ## The quick tests
 tools: .venv-sam/.ready .venv-checkov/.ready $(JAVASCRIPT)/node_modules/.ready
 
 alone:
-	@$(BIN)/python -m pytest -m 'not thorough' --ignore $(LAB) $(ALONE)
+	@for folder in $(ALONE); do $(BIN)/python -m pytest -m 'not thorough' --ignore $(LAB) $$folder || exit 1; done
 
 lab: check
 	@$(BIN)/python -m pytest $(LAB)

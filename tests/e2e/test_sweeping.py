@@ -147,12 +147,12 @@ def test_a_run_that_nobody_drives_is_ended_and_its_subscribers_are_told(stack: S
     sqs, sns = client(stack, "sqs"), client(stack, "sns")
     queue = sqs.create_queue(QueueName="told-of-the-abandoned")["QueueUrl"]
     arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]
-    sns.subscribe(
+    subscription = sns.subscribe(
         TopicArn=stack.endpoints["topic_arn"],
         Protocol="sqs",
         Endpoint=arn["QueueArn"],
         Attributes={"FilterPolicy": json.dumps({"name": ["abandoned"]})},
-    )
+    )["SubscriptionArn"]
     # Accepted by a door that died before it started the state machine.
     run = Run(
         run_id="abandoned-1",
@@ -172,3 +172,5 @@ def test_a_run_that_nobody_drives_is_ended_and_its_subscribers_are_told(stack: S
     assert (message["run_id"], message["conclusion"]) == (run.run_id, "errored")
     sweep(stack)
     assert "Messages" not in sqs.receive_message(QueueUrl=queue)
+    sns.unsubscribe(SubscriptionArn=subscription)
+    sqs.delete_queue(QueueUrl=queue)

@@ -17,7 +17,8 @@ def test_make_runs_every_file_of_tests_once() -> None:
     named = {
         name: re.findall(rf"^{name} := (.*)$", text, re.MULTILINE)[0].split() for name in GROUPS
     }
-    assert "--ignore $(LAB) $(ALONE)" in text
+    assert "for folder in $(ALONE); do" in text
+    assert "--ignore $(LAB) $$folder" in text
 
     def group_of(file: Path) -> list[str]:
         found = [
