@@ -51,7 +51,7 @@ def drive(body, context):
     tell(body)
     return _drive(body, context)
 
-from glovebox.adapters.hopx_control import AgentHTTPClient
+from glovebox.adapters.hopx_clients import AgentHTTPClient
 _open = AgentHTTPClient.__init__
 def open_agent(self, *args, **options):
     tell(json.dumps({"sandbox_token": options["jwt_token"]}))
