@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from glovebox.domain.attempt import Fault
 from glovebox.domain.errors import NotFound, SandboxUnavailable
 from glovebox.domain.outcome import Conclusion, Outcome, StopReason
 from glovebox.domain.plan import RoundAnswer
@@ -189,6 +190,19 @@ def test_a_sandbox_that_is_gone_at_the_next_turn_is_a_lost_attempt(spine: Spine)
     [attempt] = spine.runs.attempts(run_id)
     assert attempt.outcome is Outcome.ERRORED
     assert spine.settle(run_id, 1).batches == 1
+
+
+def test_a_batch_that_is_no_longer_waited_for_loses_its_attempts_and_cancels_none(
+    spine: Spine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("glovebox.usecases.launch.HEARTBEAT_SECONDS", 0.5)
+    run_id, _, message = planned(spine, SLOW.replace("sleep(4)", "sleep(60)"))
+    threading.Timer(1.0, spine.workflow.answered.append, [message.token]).start()
+    spine.turn(message)
+    assert not spine.sandboxes.live
+    [attempt] = spine.runs.attempts(run_id)
+    assert (attempt.outcome, attempt.fault) == (Outcome.ERRORED, Fault.LOST)
+    assert spine.settle(run_id, 1).batches == 1, "it is attempted again: nobody cancelled it"
 
 
 def test_a_batch_that_nobody_waits_for_is_not_begun(spine: Spine) -> None:

@@ -68,6 +68,8 @@ class AttemptGroup:
     new_token: NewToken
     stopped: Callable[[], bool]
     """Whether the run was stopped: asked before every step that costs."""
+    run_stopped: Callable[[], bool]
+    """Whether that is because the run itself was: then what is cut short is cancelled, not lost."""
     bundle: Callable[[], bytes]
     """The run's bundle, for sandboxes of an image that does not hold it."""
     secrets: BatchSecrets
@@ -258,7 +260,7 @@ class AttemptGroup:
         return self._closed_by(verdicts, batch, attempts, evidence, phases)
 
     def _lost(self, error: SandboxError | SecretError) -> Verdict:
-        if self.stopped():
+        if self.run_stopped():
             return Verdict(Outcome.CANCELLED, "the run was stopped")
         return Verdict(Outcome.ERRORED, f"sandbox lost: {error}", Fault.LOST)
 
@@ -278,7 +280,7 @@ class AttemptGroup:
                 else verdict
                 for test_id, verdict in verdicts.items()
             }
-        if self.stopped():
+        if self.run_stopped():
             verdicts = {
                 test_id: Verdict(Outcome.CANCELLED, "the run was stopped")
                 if verdict.outcome is Outcome.ERRORED

@@ -152,6 +152,7 @@ class LaunchBatch:
             self.clock,
             self.new_token,
             watch.stopped,
+            watch.run_stopped,
             lambda: self._bundle(batch.bundle_key),
             BatchSecrets(self.secrets, batch.secrets),
             lambda: seconds_left() - kept_back,

@@ -29,11 +29,17 @@ class RunWatch:
         self.beat: Callable[[], bool] = lambda: True
         """Says that the work is alive; False where nobody waits for it any more."""
         self._stopped = threading.Event()
+        self._unawaited = threading.Event()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="watch", daemon=True)
 
     def stopped(self) -> bool:
         """Whether no further step should be taken for this run."""
+        return self._stopped.is_set() or self._unawaited.is_set()
+
+    def run_stopped(self) -> bool:
+        """Whether that is so because the run itself was stopped: what it cuts short is cancelled.
+        Otherwise nobody waits for this work any more, and what it cuts short is lost."""
         return self._stopped.is_set()
 
     def look(self) -> bool:
@@ -63,7 +69,7 @@ class RunWatch:
     def _turn(self) -> None:
         if not self.beat():
             # The round was settled without this batch: what it does counts no more.
-            self._stopped.set()
+            self._unawaited.set()
         if self.look():
             self.on_stop()
 
