@@ -82,6 +82,22 @@ def test_a_recorded_failure_stands_whatever_the_exit_code() -> None:
     assert outcome_of(PROOF, record) is Outcome.FAILED
 
 
+@pytest.mark.parametrize(("code", "outcome"), [(101, Outcome.PASSED), (1, Outcome.ERRORED)])
+def test_a_framework_has_its_own_exit_codes_for_failed(code: int, outcome: Outcome) -> None:
+    failed = TestEvidence("other", Outcome.FAILED, 0.1)
+    record = replace(RECORD, exit_code=code, tests=(PASSED, failed), failed_codes=(101,))
+    assert outcome_of(replace(PROOF, exit_code=code), record) is outcome
+
+
+@pytest.mark.parametrize("code", [0, 101])
+def test_no_exit_code_for_failed_makes_up_for_a_result_that_says_passed(code: int) -> None:
+    """And 0 never says failed, whatever a framework's own codes are."""
+    alone = replace(RECORD, exit_code=code, failed_codes=(0, 101))
+    beside = replace(alone, tests=(PASSED, TestEvidence("other", Outcome.FAILED, 0.1)))
+    assert (outcome_of(replace(PROOF, exit_code=code), alone) is Outcome.PASSED) == (code == 0)
+    assert (outcome_of(replace(PROOF, exit_code=code), beside) is Outcome.PASSED) == (code == 101)
+
+
 def test_at_the_time_limit_the_first_silent_test_is_blamed() -> None:
     verdicts = judge(["t", "u", "v"], NONCE, replace(PROOF, timed_out=True), RECORD)
     assert verdicts["t"].outcome is Outcome.ERRORED

@@ -6,7 +6,7 @@ Law 1 of the design lives here: a test passes only on positive proof. Everything
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from glovebox.domain.attempt import Fault
@@ -59,6 +59,8 @@ class FrameworkRecord:
     exit_code: int | None
     """The exit code that the framework meant to end with, where it says so."""
     tests: Sequence[TestEvidence] = ()
+    failed_codes: Container[int] = (1,)
+    """The exit codes by which this framework says that a test failed, and nothing worse."""
     problem: str | None = None
     """Why the record could not be read in full, for people."""
 
@@ -162,10 +164,11 @@ def _judge_one(told: Sequence[TestEvidence]) -> Verdict:
 def _hold_against_exit_code(
     verdicts: dict[str, Verdict], evidence: Evidence, record: FrameworkRecord
 ) -> dict[str, Verdict]:
-    """Exit code 0 means that nothing failed, 1 that something did, in every supported
-    framework. Anything else says that the framework itself broke: no test has passed then."""
+    """Exit code 0 means that nothing failed, one of the framework's own that something did.
+    Anything else says that the framework itself broke: no test has passed then."""
     any_failed = any(test.outcome is Outcome.FAILED for test in record.tests)
-    agrees = evidence.exit_code == (1 if any_failed else 0)
+    code = evidence.exit_code
+    agrees = code != 0 and code in record.failed_codes if any_failed else code == 0
     if agrees:
         return verdicts
     contradiction = (

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -29,6 +30,14 @@ class _Document(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
 
 
+class Atom(StrEnum):
+    """The smallest thing that a framework can list and run by itself, and so has a result."""
+
+    TEST = "test"
+    FILE = "file"
+    SUITE = "suite"
+
+
 class DiscoveredTest(_Document):
     """A test as its framework names it."""
 
@@ -40,6 +49,8 @@ class DiscoveredTest(_Document):
     """1-based."""
     selector: str | None = None
     """What the framework takes to run it, where that is not its id."""
+    atom: Atom = Atom.TEST
+    """What the id names: some frameworks cannot run one test of a file by itself."""
 
     @property
     def key(self) -> str:

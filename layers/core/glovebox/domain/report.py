@@ -11,7 +11,7 @@ from glovebox.domain.attempt import Attempt, Fault
 from glovebox.domain.log import Log
 from glovebox.domain.moment import to_timestamp
 from glovebox.domain.outcome import Conclusion, Outcome
-from glovebox.domain.plan import PlannedTest
+from glovebox.domain.plan import Atom, PlannedTest
 from glovebox.domain.result import conclude, fold_attempts
 from glovebox.domain.run import Origin, Run
 
@@ -82,6 +82,8 @@ class TestReport(_Document):
     """The test's short name in URLs and file names."""
     file: str | None
     line: int | None
+    atom: Atom = Atom.TEST
+    """What the id names: one test, or a file or a suite that has one result for all in it."""
     result: Outcome
     flaky: bool
     cached: bool
@@ -176,6 +178,7 @@ def _test_report(run: Run, test: PlannedTest, attempts: Mapping[int, Attempt]) -
         key=test.key,
         file=test.file,
         line=test.line,
+        atom=test.atom,
         result=result.outcome,
         flaky=result.flaky,
         cached=False,

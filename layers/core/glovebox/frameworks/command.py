@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from glovebox.domain.evidence import Evidence, FrameworkRecord, TestEvidence
 from glovebox.domain.manifest import Suite
 from glovebox.domain.outcome import Outcome
-from glovebox.domain.plan import DiscoveredTest, PlannedAttempt
-from glovebox.frameworks.contract import Command, Discovery
+from glovebox.domain.plan import Atom, DiscoveredTest, PlannedAttempt
+from glovebox.frameworks.contract import Command, Detection, Discovery, SourceView
 from glovebox.frameworks.junit_file import JunitFile, JunitRefused, read_junit
 
 JUNIT = "junit.xml"
@@ -22,12 +22,17 @@ PLACEHOLDER = "{test_id}"
 class CommandFramework:
     """Any program that ends with 0 for passed and with something else for failed."""
 
+    def detect(self, source: SourceView) -> Detection | None:
+        """Nothing tells which program the tests are."""
+        return None
+
     def discover_command(self, suite: Suite) -> Command | None:
         return None
 
     def read_discovery(self, suite: Suite, evidence: Evidence | None, nonce: str) -> Discovery:
-        names = suite.tests or (suite.name,)
-        return Discovery([DiscoveredTest(suite=suite.name, test_id=name) for name in names])
+        if suite.tests:
+            return Discovery([DiscoveredTest(suite=suite.name, test_id=i) for i in suite.tests])
+        return Discovery([DiscoveredTest(suite=suite.name, test_id=suite.name, atom=Atom.SUITE)])
 
     def run_command(
         self, suite: Suite, attempts: Sequence[PlannedAttempt], context: Mapping[str, str]

@@ -46,8 +46,38 @@ class Discovery:
     """What the framework wants back with every command that it makes for this suite."""
 
 
+class SourceView(Protocol):
+    """A source as detection sees it: names, and the beginnings of a few files."""
+
+    @property
+    def files(self) -> Sequence[str]:
+        """Paths of all files, relative to the source's root, with `/`, sorted."""
+
+    def text(self, path: str) -> str | None:
+        """The first 64 KiB of a file, undecodable bytes replaced; None where there is no such
+        file. The text is untrusted."""
+
+
+@dataclass(frozen=True)
+class Detection:
+    """Why a source looks like one of this framework's, and the suite that would fit."""
+
+    because: str
+    """What was found, for people: "pyproject.toml has [tool.pytest.ini_options]"."""
+    certain: bool
+    """Whether the framework's own configuration or dependency was found; else names only
+    suggest it, and a certain one wins over it."""
+    paths: tuple[str, ...] = ()
+    """What `paths` the suite needs; empty where the framework finds its tests by itself."""
+    setup: tuple[str, ...] = ()
+    """Shell commands that install what the tests need, as `image.setup` takes them."""
+
+
 class Framework(Protocol):
     """A test framework, as Glovebox sees it. Implementations hold no state."""
+
+    def detect(self, source: SourceView) -> Detection | None:
+        """Whether the source has tests of this framework; None where nothing says so."""
 
     def discover_command(self, suite: Suite) -> Command | None:
         """The process that lists the suite's tests; None where the manifest lists them."""

@@ -14,8 +14,17 @@ from glovebox.domain.evidence import Evidence, FrameworkRecord, TestEvidence
 from glovebox.domain.manifest import Suite
 from glovebox.domain.outcome import Outcome
 from glovebox.domain.plan import DiscoveredTest, PlannedAttempt
-from glovebox.frameworks.contract import FOLDER, NONCE, Command, Discovery, payload
+from glovebox.frameworks.contract import (
+    FOLDER,
+    NONCE,
+    Command,
+    Detection,
+    Discovery,
+    SourceView,
+    payload,
+)
 from glovebox.frameworks.json_lines import read_lines
+from glovebox.frameworks.python_signs import detect_pytest
 
 RECORD = "record.jsonl"
 WITNESS = "glovebox_pytest.py"
@@ -26,6 +35,9 @@ EXIT_USAGE = 4
 
 class PytestFramework:
     """pytest 6 and later, as installed in the sandbox's image."""
+
+    def detect(self, source: SourceView) -> Detection | None:
+        return detect_pytest(source)
 
     def discover_command(self, suite: Suite) -> Command | None:
         return _command("discover", suite.tests or suite.paths)
