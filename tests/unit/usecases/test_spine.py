@@ -303,7 +303,8 @@ def test_the_runs_time_limit_stops_what_is_under_way(spine: Spine) -> None:
     run_id = spine.start({"source": files, "suites": [unit], "timeout": "1h"})
     spine.prepare(run_id)
     answer = spine.plan(run_id)
-    spine.clock.skip(spine.runs.run(run_id).deadline_at - spine.clock.now() - 3)
+    deadline_at = spine.runs.run(run_id).deadline_at or 0.0
+    spine.clock.skip(deadline_at - spine.clock.now() - 3)
     for message in spine.messages(answer, run_id):
         spine.launch(message)
     assert spine.settle(run_id, 1).batches == 0
