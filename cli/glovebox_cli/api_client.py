@@ -17,6 +17,8 @@ CONNECT_SECONDS = 5.0
 READ_SECONDS = 30.0  # an API Gateway gives up at 30 s too
 MAX_ANSWER_BYTES = 32 * 1024 * 1024
 MAX_DOWNLOAD_BYTES = 512 * 1024 * 1024
+MAX_PAGES = 50
+"""Of a list, each of up to 500 rows looked at."""
 _CHUNK_BYTES = 256 * 1024
 _RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504})
 _NOT_TAKEN = frozenset({429, 503})
@@ -128,9 +130,20 @@ class ApiClient:
         """Read a run's document."""
         return self._viewed(run_view, document)
 
-    def run_documents(self) -> list[Any]:
-        """The newest runs, in the API's own words."""
-        return _list(self._call("GET", "/runs"), "runs")
+    def run_documents(self, filters: Mapping[str, str], limit: int) -> list[Any]:
+        """The newest runs that the filters take, in the API's own words. A page of the API may be
+        short, or empty, while there is more; after `MAX_PAGES` of them it is given up."""
+        documents: list[Any] = []
+        query = dict(filters)
+        for _ in range(MAX_PAGES):
+            missing = limit - len(documents)
+            answer = self._call("GET", "/runs", query={**query, "limit": str(min(100, missing))})
+            documents += _list(answer, "runs")
+            following = answer.get("next")
+            if len(documents) >= limit or not isinstance(following, str):
+                break
+            query["cursor"] = following
+        return documents[:limit]
 
     def changes(
         self, run_id: str, since: str | None

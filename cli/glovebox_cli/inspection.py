@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -68,16 +68,23 @@ def show_status(choice: TargetChoice, screen: Screen, run_id: str, *, as_json: b
             screen.show(f"  {label:<9}{one_line(moment)}")
 
 
-def show_list(choice: TargetChoice, screen: Screen, *, as_json: bool) -> None:
-    """Show the newest runs, one per line."""
+def show_list(
+    choice: TargetChoice,
+    screen: Screen,
+    filters: Mapping[str, str],
+    limit: int,
+    *,
+    as_json: bool,
+) -> None:
+    """Show the newest runs that the filters take, one per line."""
     with _connected(choice, screen) as (api, _):
-        documents = api.run_documents()
+        documents = api.run_documents(filters, limit)
         runs = [api.view(document) for document in documents]
     if as_json:
         screen.emit(json.dumps({"runs": documents}, indent=2).encode() + b"\n")
         return
     if not runs:
-        screen.say("No runs yet.")
+        screen.say("No run is like that." if filters else "No runs yet.")
     width = max((len(run.run_id) for run in runs), default=0)
     for run in runs:
         how = _how(run)

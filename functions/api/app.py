@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from dataclasses import dataclass
@@ -18,9 +19,13 @@ from glovebox.adapters.stepfunctions_workflow import StepFunctionsWorkflow
 from glovebox.adapters.system import SystemClock, new_token
 from glovebox.domain import keys
 from glovebox.domain.caller import owner_of_caller
+from glovebox.domain.manifest_types import NAME_PATTERN
+from glovebox.domain.moment import to_epoch_seconds
+from glovebox.domain.outcome import Conclusion, RunState
 from glovebox.domain.request_body import read_body
 from glovebox.domain.rerun import Selection
 from glovebox.domain.run import Run
+from glovebox.domain.run_filter import RunFilter
 from glovebox.http_answers import (
     BAD_BODY,
     CONFLICT,
@@ -46,6 +51,7 @@ if TYPE_CHECKING:
 
 MAX_RUNS_PER_PAGE = 100
 DOCS_PATH = "/docs"
+PROTECTIONS = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
 logger = make_logger()
 app = APIGatewayHttpResolver(enable_validation=True, json_body_deserializer=read_body)
 answer_failures(app)
@@ -163,9 +169,16 @@ def post_rerun(
 def get_runs(
     limit: Annotated[int, Query(ge=1, le=MAX_RUNS_PER_PAGE)] = 20,
     cursor: Annotated[str | None, Query(pattern=documents.PLACE)] = None,
+    name: Annotated[str | None, Query(pattern=NAME_PATTERN)] = None,
+    state: Annotated[RunState | None, Query()] = None,
+    conclusion: Annotated[Conclusion | None, Query()] = None,
+    since: Annotated[str | None, Query(pattern=documents.MOMENT)] = None,
 ) -> Response[Any]:
-    """The caller's own and the stack's, newest first."""
-    return json_answer(HTTPStatus.OK, wired().account.list(_owner(), limit, cursor))
+    """The caller's own and the stack's, newest first. With filters a page may be short while
+    `next` is set."""
+    earliest = None if since is None else to_epoch_seconds(since)
+    wanted = RunFilter(name, state, conclusion, earliest)
+    return json_answer(HTTPStatus.OK, wired().account.list(_owner(), limit, cursor, wanted))
 
 
 @app.get(
@@ -231,8 +244,14 @@ def post_cancel(run_id: RunId) -> Response[Any]:
 
 @app.get("/openapi.json", include_in_schema=False)
 def get_openapi() -> Response[Any]:
-    """This API's own description."""
-    return Response(200, "application/json", openapi_text())
+    """This API's own description. It changes with a release only, so it has an ETag."""
+    text = openapi_text()
+    tag = f'"{hashlib.sha256(text.encode()).hexdigest()[:32]}"'
+    headers = {"ETag": tag, "Cache-Control": "private, no-cache"}
+    known = app.current_event.headers.get("if-none-match", "")
+    if tag in (one.strip().removeprefix("W/") for one in known.split(",")):
+        return Response(304, headers=headers)
+    return Response(200, "application/json", text, headers=headers)
 
 
 def description() -> dict[str, Any]:
@@ -291,6 +310,8 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
             add_docs_page()
         app.append_context(owner=owner)
         answer = app.resolve(event, context)
+    # Nobody is to take an answer for anything but what it says it is, or to keep it.
+    answer["headers"] = {**PROTECTIONS, **answer.get("headers", {})}
     if answer["statusCode"] >= 400:
         logger.info(LogEvent.REQUEST_REFUSED, code=answer["statusCode"])
     return answer

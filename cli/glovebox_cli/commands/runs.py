@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated
 
 import typer
+from glovebox.domain.outcome import Conclusion, RunState
 
 from glovebox_cli.options import (
     ApiOption,
@@ -88,20 +90,47 @@ def list_runs(
     region: RegionOption = None,
     profile: ProfileOption = None,
     local: LocalOption = False,
+    name: Annotated[
+        str | None, typer.Option("--name", metavar="NAME", help="Runs of this name only.")
+    ] = None,
+    state: Annotated[
+        RunState | None, typer.Option("--state", help="Runs in this state only.")
+    ] = None,
+    conclusion: Annotated[
+        Conclusion | None, typer.Option("--conclusion", help="Runs that ended so only.")
+    ] = None,
+    since: Annotated[
+        datetime | None,
+        typer.Option(
+            "--since",
+            formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"],
+            help="Runs accepted then or later only; in UTC.",
+        ),
+    ] = None,
+    limit: Annotated[
+        int, typer.Option("--limit", min=1, max=1000, help="So many runs at most.")
+    ] = 20,
     output: DocumentOutputOption = DocumentOutput.TABLE,
     color: ColorOption = Color.AUTO,
 ) -> None:
     """List the newest runs.
 
-    Exit codes: 0 they are listed, 3 the API cannot be reached.
+    Exit codes: 0 they are listed, 2 the API does not take a filter, 3 the API cannot be reached.
     """
     from glovebox_cli.inspection import show_list
 
-    as_json = output is DocumentOutput.JSON
+    asked = {
+        "name": name,
+        "state": state,
+        "conclusion": conclusion,
+        "since": since and since.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+    }
     show_list(
         target_choice(api, local=local, stack=stack, region=region, profile=profile),
         Screen(color),
-        as_json=as_json,
+        {key: str(value) for key, value in asked.items() if value is not None},
+        limit,
+        as_json=output is DocumentOutput.JSON,
     )
 
 

@@ -59,6 +59,42 @@ def test_list(finished: FakeApi, cli: Cli) -> None:
     assert json.loads(ended.text) == {"runs": [finished.run]}
 
 
+def test_a_filtered_list_follows_short_pages_to_their_end(
+    finished: FakeApi, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[dict[str, str]] = []
+    pages = [([], "place-1"), ([finished.run], "place-2"), ([finished.run], None)]
+    stock = finished.answer
+
+    def answer(method: str, path: str, query: dict[str, str], body: object) -> tuple[int, object]:
+        if path != "/runs":
+            return stock(method, path, query, body)
+        asked.append(query)
+        runs, following = pages[len(asked) - 1]
+        return 200, {"runs": runs, "next": following}
+
+    monkeypatch.setattr(finished, "answer", answer)
+    options = ["--name", "demo", "--conclusion", "failed", "--since", "2026-11-30", "--limit", "2"]
+    ended = cli("list", "--api", finished.url, "-o", "json", *options)
+    assert ended.code == 0, ended.err
+    assert json.loads(ended.text) == {"runs": [finished.run, finished.run]}
+    filters = {"name": "demo", "conclusion": "failed", "since": "2026-11-30T00:00:00.000000Z"}
+    assert asked == [
+        {**filters, "limit": "2"},
+        {**filters, "limit": "2", "cursor": "place-1"},
+        {**filters, "limit": "1", "cursor": "place-2"},
+    ]
+
+
+def test_a_filter_that_takes_nothing_says_so(
+    finished: FakeApi, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(finished, "answer", lambda *_: (200, {"runs": [], "next": None}))
+    ended = cli("list", "--api", finished.url, "--state", "running")
+    assert ended.code == 0
+    assert "No run is like that." in ended.text + ended.err
+
+
 def test_cancel(api: FakeApi, cli: Cli) -> None:
     ended = cli("cancel", RUN_ID, "--api", api.url)
     assert ended.code == 0

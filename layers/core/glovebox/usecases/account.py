@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ from glovebox.domain.log import Log
 from glovebox.domain.moment import to_epoch_seconds, to_timestamp
 from glovebox.domain.outcome import StopReason
 from glovebox.domain.run import Run
+from glovebox.domain.run_filter import RunFilter
 from glovebox.ports import Artifacts, Runs
 from glovebox.usecases.reduce import JUNIT_XML, REPORT_JSON
 
@@ -23,6 +25,10 @@ OVERLAP_SECONDS = 2.0
 starts this much before the last. A client that has seen a change drops it."""
 _PLACE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z#[A-Za-z0-9-]{1,80}")
 URL_SECONDS = 900
+ROWS_PER_READ = 100
+READS_PER_PAGE = 5
+"""A filter that takes next to nothing is not to read the whole ledger in one request."""
+EVERY_RUN = RunFilter()
 REPORT_FILES = {"json": REPORT_JSON, "junit": JUNIT_XML}
 
 
@@ -49,15 +55,40 @@ class RunAccount:
         """One run."""
         return run_document(self.visible(run_id, owner))
 
-    def list(self, owner: str, limit: int, cursor: str | None) -> dict[str, Any]:
-        """The runs that the owner may see, newest first. Raises ValueError for a foreign cursor."""
+    def list(
+        self, owner: str, limit: int, cursor: str | None, wanted: RunFilter = EVERY_RUN
+    ) -> dict[str, Any]:
+        """The runs that the owner may see, newest first. With a filter a page may be short, or
+        empty, and there is more all the same where `next` is set. Raises ValueError for a foreign
+        cursor.
+        """
         if cursor is not None and not _PLACE.fullmatch(cursor):
             message = "not a cursor of this list"
             raise ValueError(message)
-        runs, following = self.runs.list_runs(
-            limit=limit, cursor=cursor, owners=visible_owners(owner)
-        )
-        return {"runs": [run_document(run) for run in runs], "next": following}
+        found, following = self._page(owner, limit, cursor, wanted)
+        return {"runs": [run_document(run) for run in found], "next": following}
+
+    def _page(
+        self, owner: str, limit: int, cursor: str | None, wanted: RunFilter
+    ) -> tuple[Sequence[Run], str | None]:
+        found: list[Run] = []
+        for _ in range(READS_PER_PAGE):
+            runs, cursor = self.runs.list_runs(
+                limit=limit if wanted.takes_all else ROWS_PER_READ,
+                cursor=cursor,
+                owners=visible_owners(owner),
+            )
+            for run in runs:
+                if wanted.is_past(run):
+                    return found, None
+                if wanted.takes(run):
+                    found.append(run)
+                if len(found) == limit:
+                    is_last = cursor is None and run is runs[-1]
+                    return found, None if is_last else run.listed_at
+            if cursor is None:
+                break
+        return found, cursor
 
     def changes(self, run_id: str, owner: str, since: str | None) -> dict[str, Any]:
         """The run, the attempts that changed since a cursor, oldest first, and the next cursor.
