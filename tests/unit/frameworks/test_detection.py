@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import pytest
-
 from glovebox.frameworks.pytest import PytestFramework
 
 
