@@ -28,7 +28,7 @@ class Record {
     this._names = new Set(tests.map((test) => name(test.file, test.titles)));
     this._asked = new Set(tests.map((test) => name(test.file, test.titles, test.copy)));
     this._copies = new Map();
-    this.failed = { asked: 0, others: 0 };
+    this.failed = { asked: 0, others: 0, broken: 0 };
   }
 
   write(facts) {
@@ -58,6 +58,7 @@ class Record {
   }
 
   broken(file, message) {
+    this.failed.broken += 1;
     this.write({ kind: "broken", file, message: words(message) });
   }
 
@@ -170,7 +171,8 @@ function main([framework, mode, out, nonce, requested]) {
 function verdict(code, failures, failed) {
   const saysFailed = code === 1 || (failures > 0 && code === Math.min(failures, HIGHEST_CODE));
   if (!saysFailed || failed.asked + failed.others === 0) return code;
-  return failed.asked > 0 ? 1 : 0;
+  if (failed.asked > 0) return 1;
+  return failed.broken > 0 ? code : 0;
 }
 
 module.exports = { NEVER, escape, filesOf, installed, pattern, readJson, relative, start, startHeard };
