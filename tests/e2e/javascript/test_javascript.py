@@ -26,7 +26,7 @@ Endings = Counter[tuple[str, str]]
 
 def manifest(framework: str, **more: Any) -> dict[str, Any]:
     suite = {"name": "unit", "framework": framework, **more.pop("suite", {})}
-    whole = {"version": 1, "name": "sums", "source": {"path": "."}, "parallelism": 20}
+    whole = {"version": 1, "name": "sums", "source": {"path": "."}, "parallelism": 4}
     return {**whole, "suites": [suite], **more}
 
 
