@@ -62,8 +62,8 @@ SIDE_BY_SIDE := tests/unit tests/docs tests/stack tests/contract
 FILE_BY_FILE := tests/integration/sandbox tests/conformance tests/faults
 LOUD := tests/integration/sandbox/test_abuse.py
 ALONE := tests/integration/local tests/e2e
-# Launchers that crash and hang are waited for most of the time.
-LAB := tests/e2e/faults
+# Launchers that crash and hang, and servers that are away, are waited for most of the time.
+LAB := tests/e2e/faults tests/e2e/test_sandbox_server_away.py tests/e2e/test_sweeping.py tests/e2e/test_no_secret_leaves.py
 
 unit: setup ## The quick tests
 	@$(BIN)/python -m pytest -n 2 tests/unit tests/docs
@@ -71,10 +71,10 @@ unit: setup ## The quick tests
 tools: .venv-sam/.ready .venv-checkov/.ready $(JAVASCRIPT)/node_modules/.ready
 
 alone:
-	@for folder in $(ALONE); do $(BIN)/python -m pytest -m 'not thorough' --ignore $(LAB) $$folder || exit 1; done
+	@for folder in $(ALONE); do $(BIN)/python -m pytest -m 'not thorough' $(LAB:%=--ignore=%) $$folder || exit 1; done
 
 lab: check
-	@$(BIN)/python -m pytest $(LAB)
+	@for part in $(LAB); do $(BIN)/python -m pytest $$part || exit 1; done
 
 # What waits goes with what computes: the end-to-end tests leave a processor to the types, and to
 # the laboratory.

@@ -27,8 +27,9 @@ from glovebox_cli.submission import prepare
 from glovebox_cli.target import Target, existing_target, run_target
 from glovebox_cli.verdict import Verdict, judge
 
-WATCH_PATIENCE_SECONDS = 15.0
-"""How long the API may be away while a run is followed."""
+WATCH_PATIENCE_SECONDS = 75.0
+"""How long the API may be away while a run is followed: an API that is overloaded needs half a
+minute to say so once, and a run is not to be lost sight of for a single such answer."""
 
 
 def execute(request: RunRequest) -> ExitCode:

@@ -38,6 +38,7 @@ class Ended:
 
     @property
     def report(self) -> dict[str, Any]:
+        assert self.out, f"no report, but exit code {self.code}: {self.err[-3000:]}"
         document: dict[str, Any] = json.loads(self.out)
         return document
 

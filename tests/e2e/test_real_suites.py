@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -17,6 +18,12 @@ from benchmarks.sdists import unpacked_sdist
 from tests.e2e.conftest import Stack
 
 SITE = Path(__file__).parents[2] / ".venv/share/glovebox/sandbox-site"
+QUICK = [
+    "tests/test_dictutils.py",
+    "tests/test_funcutils.py",
+    "tests/test_iterutils.py",
+    "tests/test_strutils.py",
+]
 WITNESS = """
 import json
 class Witness:
@@ -28,12 +35,12 @@ class Witness:
         elif report.skipped and known == "passed": self.told[report.nodeid] = "skipped"
 import pytest, sys
 witness = Witness()
-pytest.main(["-q", "-p", "no:cacheprovider", "tests"], plugins=[witness])
+pytest.main(["-q", "-p", "no:cacheprovider", *sys.argv[2:]], plugins=[witness])
 json.dump(witness.told, open(sys.argv[1], "w"))
 """
 
 
-def plain_pytest(source: Path, out: Path) -> dict[str, str]:
+def plain_pytest(source: Path, out: Path, paths: Sequence[str]) -> dict[str, str]:
     """Every id and its result, in one process."""
     script = out.with_suffix(".py")
     script.write_text(WITNESS)
@@ -44,7 +51,7 @@ def plain_pytest(source: Path, out: Path) -> dict[str, str]:
         "HOME": str(out.parent),
         "CI": "true",
     }
-    command = [sys.executable, str(script), str(out)]
+    command = [sys.executable, str(script), str(out), *paths]
     subprocess.run(command, cwd=source, env=environment, capture_output=True, check=True)
     results: dict[str, str] = json.loads(out.read_text())
     return results
@@ -53,11 +60,20 @@ def plain_pytest(source: Path, out: Path) -> dict[str, str]:
 @pytest.mark.slow
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize(
-    ("requirement", "isolation", "count"),
-    [("boltons==26.2.0", "test", 519), ("more-itertools==11.2.1", "file", 765)],
+    ("requirement", "isolation", "paths", "count"),
+    [
+        ("boltons==26.2.0", "test", QUICK, 115),
+        pytest.param("boltons==26.2.0", "test", ["tests"], 519, marks=pytest.mark.thorough),
+        ("more-itertools==11.2.1", "file", ["tests"], 765),
+    ],
 )
 def test_every_id_ends_as_in_plain_pytest(
-    stack: Stack, tmp_path: Path, requirement: str, isolation: str, count: int
+    stack: Stack,
+    tmp_path: Path,
+    requirement: str,
+    isolation: str,
+    paths: list[str],
+    count: int,
 ) -> None:
     source, plain = tmp_path / "source", tmp_path / "plain"
     for folder in (source, plain):
@@ -67,13 +83,11 @@ def test_every_id_ends_as_in_plain_pytest(
         "name": requirement.partition("==")[0],
         "source": {"path": "."},
         "parallelism": 50,
-        "suites": [
-            {"name": "unit", "framework": "pytest", "paths": ["tests"], "isolation": isolation}
-        ],
+        "suites": [{"name": "unit", "framework": "pytest", "paths": paths, "isolation": isolation}],
     }
     (source / "glovebox.json").write_text(json.dumps(manifest))
     with ThreadPoolExecutor(1) as beside:
-        native = beside.submit(plain_pytest, plain, tmp_path / "plain.json")
+        native = beside.submit(plain_pytest, plain, tmp_path / "plain.json", paths)
         ended = stack.run(source, seconds=380)
         expected = native.result()
     report = ended.report

@@ -8,10 +8,8 @@ import time
 from pathlib import Path
 from xml.etree import ElementTree
 
-import psutil
-import pytest
-
-from tests.e2e.conftest import Project, Stack, environment, start_stack, stop_stack
+from tests.e2e.conftest import Project, Stack, environment
+from tests.e2e.live_sandboxes import live_sandboxes, wait_for_sandboxes
 
 PASSING = "def test_x(): pass\n"
 FAILING = "def test_x(): assert 0, 'on purpose'\n"
@@ -208,53 +206,3 @@ def test_%d():
     ended = stack.run(project.write(files))
     assert ended.code == 0, ended.out[-3000:]
     assert len({t["attempts"][0]["sandbox_id"] for t in ended.report["tests"]}) == 4
-
-
-def test_without_its_sandbox_server_a_run_ends_errored(project: Project) -> None:
-    code = "import time\n" + "".join(f"def test_{i}(): time.sleep(2)\n" for i in range(20))
-    own = start_stack()
-    try:
-        folder = project.write({"test_a.py": code})
-        before = live_sandboxes(own)
-        process = subprocess.Popen(
-            own.command("run", folder, "-o", "json"),
-            stdout=subprocess.PIPE,
-            text=True,
-            env=environment(),
-        )
-        wait_for_sandboxes(own, at_least=before + 2)
-        for child in psutil.Process(own.process.pid).children(recursive=True):
-            if any("glovebox_local.sandbox" in part for part in child.cmdline()):
-                child.kill()
-                break
-        else:
-            pytest.fail("no sandbox server found")
-        out, _ = process.communicate(timeout=100)
-        assert process.returncode == 3, out[-2000:]
-        own.check()
-    finally:
-        stop_stack(own)
-
-
-def live_sandboxes(stack: Stack) -> int:
-    """Sandboxes alive now, counted by the processes that hold them. Some always stand ready."""
-    children = psutil.Process(stack.process.pid).children(recursive=True)
-    return sum(1 for child in children if is_sandbox(child))
-
-
-def is_sandbox(process: psutil.Process) -> bool:
-    try:
-        return (
-            process.name() == "bwrap"
-            and process.ppid() != 1
-            and "bwrap" not in (parent.name() if (parent := process.parent()) else "")
-        )
-    except psutil.NoSuchProcess:
-        return False
-
-
-def wait_for_sandboxes(stack: Stack, *, at_least: int = 0, at_most: int = 10**6) -> None:
-    end = time.monotonic() + 30
-    while not at_least <= live_sandboxes(stack) <= at_most:
-        assert time.monotonic() < end, f"{live_sandboxes(stack)} sandboxes"
-        time.sleep(0.05)

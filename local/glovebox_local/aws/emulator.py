@@ -74,12 +74,18 @@ def _install_repairs() -> None:
 
         with lean_import.without_instance_types():
             contract.check_moto()
-        from glovebox_local.aws import patch_delivery, patch_stepfunctions, patch_storage
+        from glovebox_local.aws import (
+            patch_delivery,
+            patch_stepfunctions,
+            patch_storage,
+            patch_transactions,
+        )
 
         # A state that fails is its state machine's business; moto logs pages for each.
         logging.getLogger("moto").setLevel(logging.CRITICAL)
         _remember_actions()
         _forget_instances()
+        patch_transactions.install()  # first: patch_storage locks what is there
         patch_storage.install()
         patch_stepfunctions.install()
         patch_delivery.install()

@@ -29,7 +29,10 @@ def run_witness(
     ended = subprocess.run(
         [*command, str(folder / SELECTORS), "--rootdir=.", "-p", "no:cacheprovider"],
         cwd=source,
-        env={"PYTHONPATH": next(path for path in sys.path if path.endswith("site-packages"))},
+        env={
+            "PYTHONPATH": next(path for path in sys.path if path.endswith("site-packages")),
+            "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+        },
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -125,6 +125,67 @@ with moto.mock_aws():
 """
 
 
+TRANSACTIONS = """\
+from glovebox_local.aws.emulator import _install_repairs
+_install_repairs()
+import boto3, moto
+from moto.dynamodb.models.dynamo_type import Item
+copied = []
+Item.__deepcopy__ = lambda self, memo: copied.append(self) or Item(
+    self.hash_key, self.range_key, {k: v.to_regular_json() for k, v in self.attrs.items()}
+)
+def item(pk, sk, n):
+    return {"pk": {"S": pk}, "sk": {"S": sk}, "n": {"N": str(n)}, "list": {"L": [{"N": "1"}]}}
+def put(pk, sk, n, **more):
+    return {"Put": {"TableName": "t", "Item": item(pk, sk, n), **more}}
+with moto.mock_aws():
+    dynamodb = boto3.client("dynamodb", region_name="us-east-1")
+    dynamodb.create_table(
+        TableName="t", BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[
+            {"AttributeName": name, "AttributeType": "S"} for name in ("pk", "sk")
+        ],
+        KeySchema=[
+            {"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}
+        ],
+    )
+    def everything():
+        found = dynamodb.scan(TableName="t")["Items"]
+        return sorted(found, key=lambda item: (item["pk"]["S"], item["sk"]["S"]))
+    for first in (0, 50):
+        dynamodb.transact_write_items(
+            TransactItems=[put("old", f"{first + n:03}", n) for n in range(50)]
+        )
+    assert len(everything()) == 100
+    before = everything()
+    copied.clear()
+    update = {"TableName": "t", "Key": {"pk": {"S": "old"}, "sk": {"S": "001"}},
+              "UpdateExpression": "SET n = :n, #l[0] = :n",
+              "ExpressionAttributeNames": {"#l": "list"},
+              "ExpressionAttributeValues": {":n": {"N": "999"}}}
+    writes = [
+        put("old", "000", 999), put("old", "new", 999), put("new", "new", 999), {"Update": update},
+        {"Delete": {"TableName": "t", "Key": {"pk": {"S": "old"}, "sk": {"S": "002"}}}},
+    ]
+    refused = put("old", "003", 999, ConditionExpression="attribute_not_exists(pk)")
+    try:
+        dynamodb.transact_write_items(TransactItems=[*writes, refused])
+    except dynamodb.exceptions.TransactionCanceledException as error:
+        reasons = [reason["Code"] for reason in error.response["CancellationReasons"]]
+        assert reasons == ["None"] * 5 + ["ConditionalCheckFailed"], reasons
+    else:
+        raise AssertionError("the condition held")
+    assert len(copied) < 10, f"{len(copied)} items were copied"
+    assert everything() == before
+    dynamodb.transact_write_items(TransactItems=writes)
+    after = {(i["pk"]["S"], i["sk"]["S"]): i["n"]["N"] for i in everything()}
+    assert len(after) == 101
+    assert [k for k, n in after.items() if n == "999"] == [
+        ("new", "new"), ("old", "000"), ("old", "001"), ("old", "new")
+    ]
+"""
+
+
 def run_program(program: str) -> None:
     """Run it in a process of its own, since repairs are for good. An assertion fails the test."""
     environment = {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x", "PATH": ""}
@@ -143,3 +204,7 @@ def test_neither_instance_types_nor_large_objects_stay_in_memory() -> None:
 
 def test_the_rows_of_an_answer_do_not_outlive_it() -> None:
     run_program(INSTANCES)
+
+
+def test_a_transaction_copies_no_more_than_it_writes_and_a_failed_one_changes_nothing() -> None:
+    run_program(TRANSACTIONS)

@@ -298,7 +298,18 @@ def test_cancelling_before_the_launch_cancels_every_test(spine: Spine) -> None:
 
 def test_the_runs_time_limit_stops_what_is_under_way(spine: Spine) -> None:
     code = "import time\n" + "".join(f"def test_{i}(): time.sleep(20)\n" for i in range(6))
-    report = spine.run({"test_a.py": code}, timeout_of_run="3s", timeout="3s")
+    unit = {"name": "unit", "framework": "pytest", "timeout": "60s"}
+    files = {"inline": {"files": {"test_a.py": code}}}
+    run_id = spine.start({"source": files, "suites": [unit], "timeout": "1h"})
+    spine.prepare(run_id)
+    answer = spine.plan(run_id)
+    deadline_at = spine.runs.run(run_id).deadline_at or 0.0
+    spine.clock.skip(deadline_at - spine.clock.now() - 3)
+    for message in spine.messages(answer, run_id):
+        spine.launch(message)
+    assert spine.settle(run_id, 1).batches == 0
+    spine.reduce(run_id)
+    report = spine.report(run_id)
     assert report.conclusion is Conclusion.TIMED_OUT
     assert report.summary.passed == 0
     assert report.summary.cancelled > 0
