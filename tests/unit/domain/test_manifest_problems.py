@@ -120,7 +120,7 @@ ONE_FAULT = [
     (unit("tags: [a, a]"), "7:15: suites[0].tags[1]", "'a' is tags[0] already", None),
     (unit("command: [x]"), "7:14: suites[0].command", "framework: command has command", None),
     (unit("junit: x.xml"), "7:12: suites[0].junit", "framework: command has junit", None),
-    (top("").replace("pytest", "jest"), "7:16: suites[0].framework", "it has pytest, com", None),
+    (top("").replace("pytest", "nose"), "7:16: suites[0].framework", "it has pytest, ", None),
     (top("").replace("pytest", "Py-Test"), "7:16: suites[0].framework", "no framework", "pytest"),
     (top("").replace("unit", "a b"), "6:11: suites[0].name", "'a b' is not a name", None),
     (unit("- name: unit").replace("    - ", "  - ") + "    framework: pytest\n",
@@ -130,7 +130,7 @@ ONE_FAULT = [
     (smoke("command: []"), "7:14: suites[0].command", "is empty", None),
     (smoke("command: ['']"), "7:15: suites[0].command[0]", "must name the program", None),
     (smoke("command: [sleep, 5]"), "7:22: suites[0].command[1]", "put it in quotes", None),
-    (smoke("command: [x]", "paths: [a]"), "8:12: suites[0].paths", "is for pytest", None),
+    (smoke("command: [x]", "paths: [a]"), "8:12: suites[0].paths", "is for the others", None),
     (smoke("command: [x, '{test_id}']"), "7:18: suites[0].command[1]", "needs tests", None),
     (smoke("command: [x, 'a {test_id}', '{test_id}']", "tests: [a]"),
      "7:18: suites[0].command[1]", "must be an element of its own", None),
@@ -203,7 +203,7 @@ def test_a_problem_reads_as_one_line_that_an_editor_understands() -> None:
 
 def test_a_thousand_faults_are_told_as_a_hundred_and_a_count() -> None:
     suites = [{"name": f"s{n}", "framework": "pytest", "tests": ["a", "a"]} for n in range(100)]
-    suites += [{"name": "s0", "framework": "jest"}]
+    suites += [{"name": "s0", "framework": "nose"}]
     problems = problems_of(as_text(a_document(suites=suites, retries=1)), "m.json")
     assert len(problems) == MAX_PROBLEMS + 1
     assert re.fullmatch("and at least [0-9]+ more problems", problems[-1].message)

@@ -45,7 +45,7 @@ def test_the_schema_accepts_every_valid_manifest(document: Document) -> None:
         a_document(env={"1A": "x"}),
         a_document(network="no"),
         a_document(suites=[]),
-        a_document(suites=[a_suite(framework="jest")]),
+        a_document(suites=[a_suite(framework="nose")]),
         a_document(suites=[a_suite(command=["x"])]),
         a_document(suites=[a_suite(paths=["a"], tests=["b"])]),
         a_document(suites=[a_command(command=None)]),

@@ -17,7 +17,8 @@ from glovebox.domain.plan import PlannedAttempt
 from glovebox.frameworks import junit_file
 from glovebox.frameworks.json_lines import MAX_LINE_BYTES, MAX_RECORD_BYTES
 from glovebox.frameworks.junit_file import JunitRefused, read_junit
-from glovebox.frameworks.pytest import RECORD, PytestFramework
+from glovebox.frameworks.pytest import PytestFramework
+from glovebox.frameworks.witness_record import RECORD
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from glovebox.frameworks.contract import payload
-from glovebox.frameworks.pytest import RECORD, SELECTORS, WITNESS
+from glovebox.frameworks.pytest import SELECTORS, WITNESS
+from glovebox.frameworks.witness_record import RECORD
 
 NONCE = "0" * 32
 

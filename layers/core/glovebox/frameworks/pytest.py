@@ -23,10 +23,17 @@ from glovebox.frameworks.contract import (
     SourceView,
     payload,
 )
-from glovebox.frameworks.json_lines import read_lines
 from glovebox.frameworks.python_signs import detect_pytest
+from glovebox.frameworks.witness_record import (
+    RECORD,
+    common_nonce,
+    end_code,
+    line_number,
+    listed_lines,
+    record_lines,
+    seconds,
+)
 
-RECORD = "record.jsonl"
 WITNESS = "glovebox_pytest.py"
 SELECTORS = "selectors.json"
 EXIT_NO_TESTS = 5
@@ -52,7 +59,7 @@ class PytestFramework:
             return Discovery([_listed(suite, test_id) for test_id in suite.tests])
         if evidence.timed_out:
             raise DiscoveryError(suite.name, "listing the tests took too long", log)
-        lines = _trusted_lines(suite, evidence, nonce)
+        lines = listed_lines(suite, evidence, nonce, "pytest")
         context: dict[str, str] = {}
         tests: list[DiscoveredTest] = []
         broken: dict[str, str] = {}
@@ -87,13 +94,7 @@ class PytestFramework:
         content = evidence.files.get(RECORD)
         if content is None:
             return FrameworkRecord(None, complete=False, exit_code=None)
-        lines: list[dict[str, object]] = []
-        problem = None
-        try:
-            lines.extend(read_lines(content))
-        except ValueError as error:
-            problem = str(error)
-        return _record(lines, problem)
+        return _record(*record_lines(content))
 
 
 def _command(mode: str, selectors: Iterable[str], *options: str) -> Command:
@@ -115,34 +116,18 @@ def _command(mode: str, selectors: Iterable[str], *options: str) -> Command:
     )
 
 
-def _trusted_lines(suite: Suite, evidence: Evidence, nonce: str) -> list[dict[str, object]]:
-    log = evidence.log.decode(errors="replace")
-    try:
-        lines = list(read_lines(evidence.files.get(RECORD, b"")))
-    except ValueError as error:
-        raise DiscoveryError(suite.name, str(error), log) from error
-    if evidence.nonce != nonce or any(line.get("nonce") != nonce for line in lines):
-        raise DiscoveryError(suite.name, "the list of tests does not carry its nonce", log)
-    if not lines or lines[-1].get("kind") != "end":
-        reason = f"pytest ended before it had listed the tests (exit code {evidence.exit_code})"
-        raise DiscoveryError(suite.name, reason, log)
-    if lines[-1].get("exit_code") != evidence.exit_code:
-        raise DiscoveryError(suite.name, "pytest's exit code is not the process's", log)
-    return lines
-
-
 def _listed(suite: Suite, test_id: str) -> DiscoveredTest:
     return DiscoveredTest(suite=suite.name, test_id=test_id, file=test_id.partition("::")[0])
 
 
 def _discovered(suite: Suite, line: Mapping[str, object]) -> DiscoveredTest:
     test_id, selector = str(line.get("id")), line.get("selector")
-    file, number = line.get("file"), line.get("line")
+    file = line.get("file")
     return DiscoveredTest(
         suite=suite.name,
         test_id=test_id,
         file=file if isinstance(file, str) else None,
-        line=number if type(number) is int and 0 < number < 10**9 else None,
+        line=line_number(line.get("line")),
         selector=selector if isinstance(selector, str) and selector != test_id else None,
     )
 
@@ -159,18 +144,15 @@ def _unique(suite: Suite, tests: Sequence[DiscoveredTest], log: str) -> list[Dis
 
 
 def _record(lines: Sequence[Mapping[str, object]], problem: str | None) -> FrameworkRecord:
-    nonces = [line.get("nonce") for line in lines]
-    nonce = nonces[0] if nonces and all(other == nonces[0] for other in nonces) else None
-    last = lines[-1] if lines else {}
-    code = last.get("exit_code")
-    complete = problem is None and last.get("kind") == "end" and type(code) is int
+    code = end_code(lines)
+    complete = problem is None and code is not None
     errors = [str(line.get("message")) for line in lines if line.get("kind") == "collection_error"]
     if errors and problem is None:
         problem = "pytest could not load it: " + errors[0]
     return FrameworkRecord(
-        nonce=nonce if isinstance(nonce, str) else None,
+        nonce=common_nonce(lines),
         complete=complete,
-        exit_code=code if complete and type(code) is int else None,
+        exit_code=code if complete else None,
         tests=[_evidence(line) for line in lines if line.get("kind") == "result"],
         problem=problem,
     )
@@ -186,13 +168,6 @@ def _evidence(line: Mapping[str, object]) -> TestEvidence:
     return TestEvidence(
         test_id=str(line.get("id")),
         outcome=outcomes.get(str(line.get("outcome")), Outcome.ERRORED),
-        duration_seconds=_seconds(line.get("duration")),
+        duration_seconds=seconds(line.get("duration")),
         message=message if isinstance(message, str) else None,
     )
-
-
-def _seconds(value: object) -> float | None:
-    """A number, or None for what is none or is too large to be a duration."""
-    if not isinstance(value, (int, float)) or not abs(value) < 10**9:
-        return None
-    return float(value)

@@ -5,10 +5,20 @@ from __future__ import annotations
 from glovebox.domain.manifest import FrameworkName, Suite
 from glovebox.frameworks.command import CommandFramework
 from glovebox.frameworks.contract import Framework
+from glovebox.frameworks.jest import JestFramework
+from glovebox.frameworks.mocha import MochaFramework
+from glovebox.frameworks.node_test import NodeTestFramework
+from glovebox.frameworks.playwright import PlaywrightFramework
 from glovebox.frameworks.pytest import PytestFramework
+from glovebox.frameworks.vitest import VitestFramework
 
 _FRAMEWORKS: dict[FrameworkName, Framework] = {
     FrameworkName.PYTEST: PytestFramework(),
+    FrameworkName.JEST: JestFramework(),
+    FrameworkName.VITEST: VitestFramework(),
+    FrameworkName.MOCHA: MochaFramework(),
+    FrameworkName.NODE_TEST: NodeTestFramework(),
+    FrameworkName.PLAYWRIGHT: PlaywrightFramework(),
     FrameworkName.COMMAND: CommandFramework(),
 }
 

@@ -1,0 +1,1 @@
+module.exports = { projects: [{ name: 'small' }, { name: 'large', grep: /passes/ }] };
