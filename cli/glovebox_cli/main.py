@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from glovebox_cli.commands import manifests, runs
+from glovebox_cli.commands.init import init
 from glovebox_cli.commands.local import local_commands
 from glovebox_cli.commands.run import run
 from glovebox_cli.commands.watch import rerun, watch
@@ -23,6 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["--help", "-h"]},
 )
+app.command()(init)
 app.command()(run)
 app.command()(watch)
 app.command()(rerun)

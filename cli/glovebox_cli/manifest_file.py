@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 MANIFEST_NAMES = ("glovebox.yml", "glovebox.yaml", "glovebox.json")
 MAX_READ_BYTES = 32 * 1024 * 1024
 """Read no further than this; the loader has its own, smaller limit and says so with a reason."""
-_WRITE_ONE = "Write a glovebox.yml (docs/manifest.md shows a short one), or name a manifest."
+_WRITE_ONE = "`glovebox init` writes one by looking at the project; or name a manifest."
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from xml.etree import ElementTree
 
-from tests.e2e.conftest import Project, Stack, environment
+from tests.e2e.conftest import GLOVEBOX, Project, Stack, ended, environment
 from tests.e2e.live_sandboxes import live_sandboxes, wait_for_sandboxes
 
 PASSING = "def test_x(): pass\n"
@@ -20,6 +20,15 @@ def test_a_passing_suite_exits_0(stack: Stack, project: Project) -> None:
     assert ended.code == 0, ended.err
     assert ended.report["conclusion"] == "passed"
     assert ended.report["summary"]["total"] == 1
+
+
+def test_a_project_runs_by_the_manifest_that_init_writes(stack: Stack, tmp_path: Path) -> None:
+    (tmp_path / "test_a.py").write_text(PASSING)
+    written = ended([str(GLOVEBOX), "init", str(tmp_path)])
+    assert written.code == 0, written.err
+    ran = stack.run(tmp_path)
+    assert ran.code == 0, ran.err
+    assert ran.report["tests"][0]["test_id"] == "test_a.py::test_x"
 
 
 def test_a_failing_suite_exits_1_and_shows_why(stack: Stack, project: Project) -> None:

@@ -92,11 +92,12 @@ def test_a_broken_direction_is_found(tmp_path: Path) -> None:
     assert breaches(path, *ROOMS["domain"]) == {"boto3", "glovebox.adapters"}
 
 
-def test_the_command_line_knows_the_domain_only() -> None:
+def test_the_command_line_knows_the_domain_and_what_says_which_framework_a_source_has() -> None:
+    known = ("glovebox.domain", "glovebox.frameworks.detection", "glovebox.frameworks.registry")
     for path in (ROOT / "cli").rglob("*.py"):
         for module in imports_of(path):
             if module.startswith("glovebox."):
-                assert module.startswith("glovebox.domain"), f"{path} imports {module}"
+                assert module.startswith(known), f"{path} imports {module}"
             assert module.split(".")[0] not in {"boto3", "hopx_ai", "functions"}, path
 
 

@@ -12,7 +12,7 @@ from glovebox.frameworks.playwright import PlaywrightFramework
 from glovebox.frameworks.pytest import PytestFramework
 from glovebox.frameworks.vitest import VitestFramework
 
-_FRAMEWORKS: dict[FrameworkName, Framework] = {
+FRAMEWORKS: dict[FrameworkName, Framework] = {
     FrameworkName.PYTEST: PytestFramework(),
     FrameworkName.JEST: JestFramework(),
     FrameworkName.VITEST: VitestFramework(),
@@ -21,8 +21,9 @@ _FRAMEWORKS: dict[FrameworkName, Framework] = {
     FrameworkName.PLAYWRIGHT: PlaywrightFramework(),
     FrameworkName.COMMAND: CommandFramework(),
 }
+"""Every name that a manifest may use, in the order in which a source is looked at."""
 
 
 def framework_of(suite: Suite) -> Framework:
     """The framework of a suite. Every name that a manifest may use has one."""
-    return _FRAMEWORKS[suite.framework]
+    return FRAMEWORKS[suite.framework]
