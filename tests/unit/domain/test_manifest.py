@@ -8,7 +8,7 @@ import re
 import pytest
 from glovebox.domain.duration import format_duration, parse_duration
 from glovebox.domain.manifest import Bake, FrameworkName, Isolation, Manifest, Suite
-from glovebox.domain.manifest_rules import DEFAULT_TIMEOUTS
+from glovebox.domain.manifest_rules import DEFAULT_TIMEOUTS, SELF_RUNNING
 from glovebox.domain.manifest_text import load_manifest
 from glovebox.domain.problem import Refusal
 from hypothesis import assume, given, settings
@@ -127,3 +127,7 @@ def test_the_usual_slips_are_understood_but_not_accepted(text: str, meant: str |
     with pytest.raises(Refusal) as refused:
         parse_duration(text)
     assert refused.value.suggestion == meant
+
+
+def test_every_framework_but_a_plain_command_finds_its_tests_by_itself() -> None:
+    assert sorted(SELF_RUNNING) == sorted(set(FrameworkName) - {FrameworkName.COMMAND})

@@ -61,6 +61,7 @@ class FrameworkName(StrEnum):
     """The test frameworks of this release."""
 
     PYTEST = "pytest"
+    UNITTEST = "unittest"
     COMMAND = "command"
 
 
@@ -163,10 +164,10 @@ class Suite(_Part):
     name: Name
     """Unique within the manifest; part of every test's identity in the report."""
     framework: FrameworkName
-    """How tests are found, run and read: `pytest`, or `command` for any other program."""
+    """How tests are found, run and read: a test framework, or `command` for any other program."""
     paths: tuple[RelativePath, ...] = Field(default=(), max_length=1000)
-    """Where pytest looks for tests, relative to the source; without it, pytest's configuration
-    decides. Not together with `tests`, nor with `framework: command`."""
+    """Where the framework looks for tests, relative to the source; without it, its own
+    configuration decides. Not together with `tests`, nor with `framework: command`."""
     tests: tuple[FilledLine, ...] | None = Field(
         default=None, min_length=1, max_length=MAX_TESTS, json_schema_extra={"uniqueItems": True}
     )

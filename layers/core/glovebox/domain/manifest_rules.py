@@ -20,6 +20,12 @@ PLACEHOLDER = "{test_id}"
 MAX_INLINE_BYTES = 1024 * 1024
 DEFAULT_TIMEOUTS = {"suite": 60, "run": 1800}  # seconds; a test holds them to the models'
 
+SELF_RUNNING = (
+    "pytest",
+    "unittest",
+)
+"""The frameworks that find their tests; a test holds them to the models'."""
+
 _SOURCES = ("path", "s3", "git", "inline")
 
 
@@ -99,12 +105,13 @@ def inline_breaches(inline: Mapping[str, object]) -> Iterator[Breach]:
 
 def suite_breaches(suite: Mapping[str, object]) -> Iterator[Breach]:
     """Yield the breaches of: what goes with which framework, and no doubles."""
-    if suite.get("framework") == "command":
+    framework = suite.get("framework")
+    if framework == "command":
         yield from _command_breaches(suite)
-    elif suite.get("framework") == "pytest":
+    elif framework in SELF_RUNNING:
         for key in ("command", "junit"):
             if suite.get(key) is not None:
-                words = f"only a suite with framework: command has {key}; pytest runs itself"
+                words = f"only a suite with framework: command has {key}; {framework} runs itself"
                 yield Breach((key,), words)
         if suite.get("paths") and suite.get("tests"):
             words = "tests lists exact ids, so there is nothing to look for in paths; give one"
@@ -135,7 +142,7 @@ def manifest_breaches(manifest: Mapping[str, object]) -> Iterator[Breach]:
 
 def _command_breaches(suite: Mapping[str, object]) -> Iterator[Breach]:
     if suite.get("paths"):
-        yield Breach(("paths",), "a command finds its tests itself; paths is for pytest")
+        yield Breach(("paths",), "a command finds its tests itself; paths is for the others")
     if suite.get("command") is None:
         yield Breach(("command",), "is missing: a suite with framework: command needs one")
     command = _listed(suite.get("command"))

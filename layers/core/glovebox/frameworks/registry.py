@@ -6,9 +6,11 @@ from glovebox.domain.manifest import FrameworkName, Suite
 from glovebox.frameworks.command import CommandFramework
 from glovebox.frameworks.contract import Framework
 from glovebox.frameworks.pytest import PytestFramework
+from glovebox.frameworks.unittest import UnittestFramework
 
 _FRAMEWORKS: dict[FrameworkName, Framework] = {
     FrameworkName.PYTEST: PytestFramework(),
+    FrameworkName.UNITTEST: UnittestFramework(),
     FrameworkName.COMMAND: CommandFramework(),
 }
 
