@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import pytest
 from glovebox.frameworks.pytest import PytestFramework
+from glovebox.frameworks.unittest import UnittestFramework
 
 
 @dataclass(frozen=True)
@@ -64,3 +65,11 @@ def test_a_file_name_never_becomes_part_of_a_shell_command() -> None:
     found = PytestFramework().detect(Folder(files))
     assert found is not None
     assert found.setup == ()
+
+
+def test_a_test_file_that_imports_unittest_only_suggests_it() -> None:
+    found = UnittestFramework().detect(Folder({"tests/test_a.py": "import unittest\n"}))
+    assert found is not None
+    assert not found.certain
+    others = {"tests/test_a.py": "import pytest\n", "a.py": "import unittest\n"}
+    assert UnittestFramework().detect(Folder(others)) is None

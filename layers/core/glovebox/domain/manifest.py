@@ -61,6 +61,7 @@ class FrameworkName(StrEnum):
     """The test frameworks of this release."""
 
     PYTEST = "pytest"
+    UNITTEST = "unittest"
     JEST = "jest"
     VITEST = "vitest"
     MOCHA = "mocha"

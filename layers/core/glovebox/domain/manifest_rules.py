@@ -22,6 +22,7 @@ DEFAULT_TIMEOUTS = {"suite": 60, "run": 1800}  # seconds; a test holds them to t
 
 SELF_RUNNING = (
     "pytest",
+    "unittest",
     "jest",
     "vitest",
     "mocha",

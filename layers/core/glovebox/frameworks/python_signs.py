@@ -16,6 +16,9 @@ _CONFIGURED = (
 """Where pytest's configuration stands, and the line that begins it."""
 _REQUIRED = re.compile(r"(?mi)^\s*[\"']?pytest\s*(?:$|[\[<>=!~;@,#\"'])")
 _TEST_FILE = re.compile(r"(?:^|/)(?:test_[^/]*|[^/]*_test)\.py$")
+_UNITTEST_FILE = re.compile(r"(?:^|/)test[^/]*\.py$")
+"""What unittest's own discovery looks into."""
+_IMPORTS_UNITTEST = re.compile(r"(?m)^(?:import unittest\b|from unittest\b)")
 # Only letters that a shell takes as they are.
 _REQUIREMENTS = re.compile(
     r"^(?:requirements/)?[\w.-]*(?:requirements|dev|tests?)[\w.-]*\.txt$", re.A
@@ -40,6 +43,14 @@ def detect_pytest(source: SourceView) -> Detection | None:
     if not named:
         return None
     return Detection(f"{named[0]} is named like a test", certain=False, setup=python_setup(source))
+
+
+def detect_unittest(source: SourceView) -> Detection | None:
+    """Files named as tests that import unittest. pytest runs these as well: never certain."""
+    for name in source.files:
+        if _UNITTEST_FILE.search(name) and _IMPORTS_UNITTEST.search(source.text(name) or ""):
+            return Detection(f"{name} imports unittest", certain=False, setup=python_setup(source))
+    return None
 
 
 def requirement_files(source: SourceView) -> list[str]:

@@ -10,10 +10,12 @@ from glovebox.frameworks.mocha import MochaFramework
 from glovebox.frameworks.node_test import NodeTestFramework
 from glovebox.frameworks.playwright import PlaywrightFramework
 from glovebox.frameworks.pytest import PytestFramework
+from glovebox.frameworks.unittest import UnittestFramework
 from glovebox.frameworks.vitest import VitestFramework
 
 FRAMEWORKS: dict[FrameworkName, Framework] = {
     FrameworkName.PYTEST: PytestFramework(),
+    FrameworkName.UNITTEST: UnittestFramework(),
     FrameworkName.JEST: JestFramework(),
     FrameworkName.VITEST: VitestFramework(),
     FrameworkName.MOCHA: MochaFramework(),
