@@ -18,7 +18,8 @@ def test_make_runs_every_file_of_tests_once() -> None:
         name: re.findall(rf"^{name} := (.*)$", text, re.MULTILINE)[0].split() for name in GROUPS
     }
     assert "for folder in $(ALONE); do" in text
-    assert "--ignore $(LAB) $$folder" in text
+    assert "$(LAB:%=--ignore=%) $$folder" in text
+    assert "for part in $(LAB); do" in text
 
     def group_of(file: Path) -> list[str]:
         found = [
