@@ -25,6 +25,9 @@ class ReportOutput(StrEnum):
     TABLE = "table"
     JSON = "json"
     JUNIT = "junit"
+    CTRF = "ctrf"
+    MARKDOWN = "md"
+    GITHUB = "github"
 
 
 class StackOutput(StrEnum):

@@ -6,18 +6,26 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from glovebox.domain.documents import DOCUMENTS, DocumentFormat
 from glovebox.domain.report import Report
 
 from glovebox_cli.api_client import ApiClient, ApiRefused, ApiUnreachable
 from glovebox_cli.ending import Whereabouts, show_ending
 from glovebox_cli.exit_codes import ExitCode
 from glovebox_cli.failure import CommandFailure
+from glovebox_cli.github import append_summary, workflow_commands
 from glovebox_cli.logs import LogReader
 from glovebox_cli.report_folder import Written, write_report
 from glovebox_cli.request import RunOutput
 from glovebox_cli.safe_text import one_line
 from glovebox_cli.screen import Screen
 from glovebox_cli.target import Target
+
+_MADE_HERE = {
+    RunOutput.CTRF: DocumentFormat.CTRF,
+    RunOutput.MARKDOWN: DocumentFormat.MARKDOWN,
+}
+"""What is made of a report here as it is there, and need not be fetched."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +60,19 @@ def deliver(
         screen.emit(raw)
     elif wanted.output is RunOutput.JUNIT:
         screen.emit(junit.content())
+    elif wanted.output is RunOutput.GITHUB:
+        _tell_github(report, screen)
+    elif wanted.output in _MADE_HERE:
+        screen.emit(DOCUMENTS[_MADE_HERE[wanted.output]].write(report))
+
+
+def _tell_github(report: Report, screen: Screen) -> None:
+    screen.emit(workflow_commands(report).encode())
+    try:
+        append_summary(report)
+    except OSError as error:
+        # The verdict is told; its picture is not worth another exit code.
+        screen.warn(f"the step's summary could not be written: {error.strerror}")
 
 
 class _Junit:

@@ -19,6 +19,12 @@ class RunOutput(StrEnum):
     JSON = "json"
     JSONL = "jsonl"
     JUNIT = "junit"
+    CTRF = "ctrf"
+    MARKDOWN = "md"
+    GITHUB = "github"
+
+
+NEED_THE_END = (RunOutput.JUNIT, RunOutput.CTRF, RunOutput.MARKDOWN, RunOutput.GITHUB)
 
 
 @dataclass(frozen=True)
@@ -47,7 +53,7 @@ class RunRequest:
         for name, given in (
             ("--report", self.report_folder),
             ("--junit", self.junit_file),
-            ("-o junit", self.output is RunOutput.JUNIT),
+            (f"-o {self.output}", self.output in NEED_THE_END),
         ):
             if self.detach and given:
                 message = f"{name} needs the end of the run, and --detach does not wait for it"

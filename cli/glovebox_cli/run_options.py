@@ -35,7 +35,8 @@ RunOutputOption = Annotated[
         "--output",
         "-o",
         help="What to write to stdout: what failed and the sum; report.json; a JSON line for "
-        "every finished attempt and one for the end; or junit.xml.",
+        "every finished attempt and one for the end; junit.xml; CTRF; Markdown; or what GitHub "
+        "Actions shows beside the code.",
     ),
 ]
 JunitOption = Annotated[

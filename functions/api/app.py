@@ -8,7 +8,7 @@ import os
 from dataclasses import dataclass
 from functools import cache
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
 from aws_lambda_powertools.event_handler.openapi.params import Body, Header, Path, Query
@@ -19,6 +19,7 @@ from glovebox.adapters.stepfunctions_workflow import StepFunctionsWorkflow
 from glovebox.adapters.system import SystemClock, new_token
 from glovebox.domain import keys
 from glovebox.domain.caller import owner_of_caller
+from glovebox.domain.documents import DocumentFormat
 from glovebox.domain.manifest_types import NAME_PATTERN
 from glovebox.domain.moment import to_epoch_seconds
 from glovebox.domain.outcome import Conclusion, RunState
@@ -224,7 +225,7 @@ def get_test(run_id: RunId, key: Annotated[str, Path(pattern=documents.TEST_KEY)
 )
 def get_report(
     run_id: RunId,
-    wanted: Annotated[Literal["json", "junit"], Query(alias="format")] = "json",
+    wanted: Annotated[DocumentFormat, Query(alias="format")] = DocumentFormat.JSON,
 ) -> Response[Any]:
     """Once the run is finished; before that, 404 with `report_not_ready`."""
     return json_answer(HTTPStatus.OK, wired().account.report_url(run_id, _owner(), wanted))

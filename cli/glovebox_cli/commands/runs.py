@@ -35,7 +35,10 @@ def report(
     output: Annotated[
         ReportOutput,
         typer.Option(
-            "--output", "-o", help="What to write to stdout: words, report.json or junit.xml."
+            "--output",
+            "-o",
+            help="What to write to stdout: words, report.json, junit.xml, CTRF, Markdown, or what "
+            "GitHub Actions shows beside the code.",
         ),
     ] = ReportOutput.TABLE,
     folder: ReportFolderOption = None,

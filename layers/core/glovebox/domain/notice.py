@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from glovebox.domain.documents import DocumentFormat
 from glovebox.domain.outcome import Conclusion
 from glovebox.domain.problem import Problem
 from glovebox.domain.report import Summary
@@ -53,7 +54,7 @@ class RunFinished(_Document):
     previous_conclusion: str | None
     """How the run of that name before this one ended; null for the first."""
     summary: Summary
-    reports: dict[Literal["json", "junit"], str]
+    reports: dict[DocumentFormat, str]
     """Where they lie, as `s3://bucket/key`."""
     origin: Origin | None
     """The version of the object that the manifest was; null for other doors than S3."""

@@ -10,6 +10,7 @@ from typing import Any
 from glovebox.domain import keys
 from glovebox.domain.attempt import Attempt
 from glovebox.domain.caller import visible_owners
+from glovebox.domain.documents import DOCUMENTS, DocumentFormat
 from glovebox.domain.errors import NotFound
 from glovebox.domain.log import Log
 from glovebox.domain.moment import to_epoch_seconds, to_timestamp
@@ -17,7 +18,6 @@ from glovebox.domain.outcome import StopReason
 from glovebox.domain.run import Run
 from glovebox.domain.run_filter import RunFilter
 from glovebox.ports import Artifacts, Runs
-from glovebox.usecases.reduce import JUNIT_XML, REPORT_JSON
 
 CHANGES_PER_PAGE = 500
 OVERLAP_SECONDS = 2.0
@@ -29,7 +29,6 @@ ROWS_PER_READ = 100
 READS_PER_PAGE = 5
 """A filter that takes next to nothing is not to read the whole ledger in one request."""
 EVERY_RUN = RunFilter()
-REPORT_FILES = {"json": REPORT_JSON, "junit": JUNIT_XML}
 
 
 @dataclass
@@ -126,9 +125,9 @@ class RunAccount:
             "attempts": [self._attempt_document(attempt) for attempt in attempts],
         }
 
-    def report_url(self, run_id: str, owner: str, file_format: str) -> dict[str, Any]:
-        """Where to fetch a report. Raises KeyError for an unknown format."""
-        file_name = REPORT_FILES[file_format]
+    def report_url(self, run_id: str, owner: str, wanted: DocumentFormat) -> dict[str, Any]:
+        """Where to fetch a report."""
+        file_name = DOCUMENTS[wanted].file_name
         run = self.visible(run_id, owner)
         if not run.is_finished or run.summary is None:
             message = f"run {run_id} has no report"

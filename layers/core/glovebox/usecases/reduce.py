@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from glovebox.domain import keys
 from glovebox.domain.attempt import Attempt, AttemptState, Fault
+from glovebox.domain.documents import DOCUMENTS, DocumentFormat
 from glovebox.domain.errors import NotFound, StoreConflict
-from glovebox.domain.junit import to_junit
 from glovebox.domain.moment import to_epoch_seconds
 from glovebox.domain.notice import RunEvent, RunFinished
 from glovebox.domain.outcome import Outcome, RunState, StopReason
@@ -21,9 +21,7 @@ from glovebox.domain.run import Run
 from glovebox.ports import Artifacts, Clock, Runs
 from glovebox.usecases.rounds import DOCUMENT_LIMIT_BYTES, JSON_TYPE, read_plan
 
-REPORT_JSON = "report.json"
-JUNIT_XML = "junit.xml"
-XML_TYPE = "application/xml"
+_JSON = DOCUMENTS[DocumentFormat.JSON]
 
 
 @dataclass(frozen=True)
@@ -67,7 +65,7 @@ class ReduceRun:
         return self._notification(run, report)
 
     def _stored_report(self, run_id: str) -> Report | None:
-        key = keys.report_key(run_id, REPORT_JSON)
+        key = keys.report_key(run_id, _JSON.file_name)
         try:
             content = self.artifacts.get(key, limit=DOCUMENT_LIMIT_BYTES)
         except NotFound:
@@ -100,8 +98,8 @@ class ReduceRun:
             finished_at=run.finished_at or self.clock.now(),
             broken=run.message,
         )
-        content = report.model_dump_json(indent=1).encode()
-        if self.artifacts.put_new(keys.report_key(run.run_id, REPORT_JSON), content, JSON_TYPE):
+        content = _JSON.write(report)
+        if self.artifacts.put_new(keys.report_key(run.run_id, _JSON.file_name), content, JSON_TYPE):
             return report
         return self._stored_report(run.run_id) or report
 
@@ -130,8 +128,10 @@ class ReduceRun:
         return ended
 
     def _finish(self, run: Run, report: Report) -> Run:
-        content, key = to_junit(report), keys.report_key(run.run_id, JUNIT_XML)
-        self.artifacts.put(key, content, XML_TYPE)
+        for kind in DOCUMENTS.values():
+            if kind is not _JSON:  # it is there: what all others are made of
+                key = keys.report_key(run.run_id, kind.file_name)
+                self.artifacts.put(key, kind.write(report), kind.media_type)
         try:
             finished = self.runs.update_run(
                 run.run_id,
@@ -166,8 +166,8 @@ class ReduceRun:
             previous_conclusion=previous,
             summary=report.summary,
             reports={
-                "json": self.artifacts.uri(keys.report_key(run.run_id, REPORT_JSON)),
-                "junit": self.artifacts.uri(keys.report_key(run.run_id, JUNIT_XML)),
+                word: self.artifacts.uri(keys.report_key(run.run_id, kind.file_name))
+                for word, kind in DOCUMENTS.items()
             },
             origin=run.origin,
         )

@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 
 from glovebox.domain import keys
+from glovebox.domain.documents import DOCUMENTS, DocumentFormat
 from glovebox.domain.errors import GloveboxError, NotFound, SourceError
 from glovebox.domain.manifest import Manifest
 from glovebox.domain.rerun import (
@@ -18,7 +19,6 @@ from glovebox.domain.rerun import (
 from glovebox.domain.run import Run
 from glovebox.ports import Artifacts
 from glovebox.usecases.account import RunAccount
-from glovebox.usecases.reduce import REPORT_JSON
 from glovebox.usecases.rounds import read_manifest
 from glovebox.usecases.start import StartRun
 
@@ -78,7 +78,9 @@ class RerunRun:
             raise RerunRefused("run_not_finished", message)
         try:
             plan = self._read(keys.plan_key(run.run_id))
-            report = self._read(keys.report_key(run.run_id, REPORT_JSON))
+            report = self._read(
+                keys.report_key(run.run_id, DOCUMENTS[DocumentFormat.JSON].file_name)
+            )
         except NotFound:
             message = "the run has no plan and report, or they are not kept any more"
             raise RerunRefused("report_gone", message) from None
