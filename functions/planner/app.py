@@ -43,6 +43,7 @@ class PlannerSettings(Settings):
     circuit_failures: int = Field(alias="GLOVEBOX_CIRCUIT_FAILURES", ge=0)
     max_parallelism: int = Field(alias="GLOVEBOX_MAX_PARALLELISM", ge=1)
     quick_images: bool = Field(alias="GLOVEBOX_QUICK_IMAGES")
+    max_tests: int = Field(alias="GLOVEBOX_MAX_TESTS", ge=1)
 
 
 def provider(settings: PlannerSettings, key: str) -> Sandboxes:
@@ -83,6 +84,7 @@ def wired() -> tuple[PrepareRun, PlanRun, SettleRound, PacedSandboxes]:
             settings.max_parallelism,
             images,
             settings.quick_images,
+            settings.max_tests,
         ),
         SettleRound(sandboxes, runs, artifacts, clock, images, settings.quick_images),
         sandboxes,

@@ -36,7 +36,7 @@ class HopxSpine(Spine):
         self.sandboxes = sandboxes  # type: ignore[assignment]
         images = HopxImages(proxy.url, KEY, self.clock)
         shared = (self.runs, self.artifacts, self.clock)
-        self.plan = PlanRun(sandboxes, *shared, self.token, 4, images, quick_images=False)
+        self.plan = PlanRun(sandboxes, *shared, self.token, 4, images, False, 1000)
         self.settle = SettleRound(sandboxes, *shared, images, quick_images=False)
         self.reduce = ReduceRun(*shared)
 

@@ -262,6 +262,7 @@ class Ports:
             8,
             self._sandboxes,
             False,
+            1000,
         )
 
     def settle(self) -> SettleRound:

@@ -41,6 +41,7 @@ class Spine:
         *,
         seconds_left: float = 900.0,
         quick_images: bool = False,
+        max_tests: int = 100_000,
         runs: Runs | None = None,
     ) -> None:
         self.sandboxes = FolderSandboxes(folder)
@@ -57,7 +58,7 @@ class Spine:
         self.accept = AcceptManifest(self.runs, self.artifacts, self.workflow, self.clock)
         self.prepare = PrepareRun(self.sandboxes, *shared, self.token)
         baking = (self.sandboxes, quick_images)
-        self.plan = PlanRun(self.sandboxes, *shared, self.token, 4, *baking)
+        self.plan = PlanRun(self.sandboxes, *shared, self.token, 4, *baking, max_tests)
         self.settle = SettleRound(self.sandboxes, *shared, *baking)
         self.reduce = ReduceRun(*shared)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from glovebox.domain.errors import SandboxRefused, SandboxUnavailable
+from glovebox.domain.errors import SandboxRefused, SandboxUnavailable, TooManyTests
 from glovebox.domain.outcome import Conclusion, Outcome, StopReason
 from glovebox.domain.report import Report, TestReport
 
@@ -313,6 +313,27 @@ def test_the_runs_time_limit_stops_what_is_under_way(spine: Spine) -> None:
     assert report.conclusion is Conclusion.TIMED_OUT
     assert report.summary.passed == 0
     assert report.summary.cancelled > 0
+
+
+def test_a_run_of_too_many_tests_ends_before_its_first(tmp_path: Path) -> None:
+    spine = Spine(tmp_path, max_tests=2)
+    code = "".join(f"def test_{i}(): pass\n" for i in range(3))
+    unit = {"name": "unit", "framework": "pytest"}
+    run_id = spine.start({"source": {"inline": {"files": {"test_a.py": code}}}, "suites": [unit]})
+    spine.prepare(run_id)
+    made = len(spine.sandboxes.requests)
+    with pytest.raises(TooManyTests, match=r"3 tests were found.*at most 2"):
+        spine.plan(run_id)
+    assert len(spine.sandboxes.requests) == made + 1, "the one that lists the tests"
+    assert not spine.sandboxes.live
+    spine.reduce(run_id, broken="3 tests were found")
+    assert spine.report(run_id).conclusion is Conclusion.ERRORED
+
+
+def test_a_run_of_as_many_tests_as_it_may_have_runs(tmp_path: Path) -> None:
+    code = "".join(f"def test_{i}(): pass\n" for i in range(2))
+    report = Spine(tmp_path, max_tests=2).run({"test_a.py": code})
+    assert report.summary.passed == 2
 
 
 def test_fail_fast_stops_after_the_first_failure(spine: Spine) -> None:

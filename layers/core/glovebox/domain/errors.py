@@ -132,6 +132,18 @@ class RunStopped(GloveboxError):
         super().__init__("the run was stopped")
 
 
+class TooManyTests(GloveboxError):
+    """A run has more tests than the stack lets one have. No sandbox for a test was made."""
+
+    def __init__(self, tests: int, most: int) -> None:
+        self.tests = tests
+        self.most = most
+        super().__init__(
+            f"{tests} tests were found, and a run of this stack has at most {most} "
+            "(its parameter MaxTestsPerRun): select fewer with paths or tests, or split the run"
+        )
+
+
 class NewerRelease(GloveboxError):
     """A document is of a version that this release would misread."""
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from glovebox.domain import keys
-from glovebox.domain.errors import DiscoveryError, SandboxError
+from glovebox.domain.errors import DiscoveryError, SandboxError, TooManyTests
 from glovebox.domain.manifest import Bake, Image, Manifest, Suite
 from glovebox.domain.outcome import RunState
 from glovebox.domain.ownership import ImageUse
@@ -57,17 +57,21 @@ class PlanRun:
     images: Images
     quick_images: bool
     """Whether the provider builds an image in a moment: `bake: auto` then bakes every run's."""
+    max_tests: int
+    """The stack's own limit of tests in a run."""
 
     def __call__(self, run_id: str) -> RoundAnswer:
         """Plan the run. Raises SandboxError where the provider is at fault, RunStopped where the
-        run was stopped meanwhile."""
+        run was stopped meanwhile, TooManyTests."""
         run = self.runs.update_run(run_id, state=RunState.PLANNING)
         manifest = read_manifest(self.artifacts, run_id)
         prepared = self.artifacts.get(keys.prepared_key(run_id), limit=MAX_ARCHIVE_BYTES)
         discoveries, compiled = self._discover(run, manifest, prepared)
+        tests = tuple(planned_tests(discoveries))
+        if len(tests) > self.max_tests:
+            raise TooManyTests(len(tests), self.max_tests)
         bundle = make_bundle(prepared, compiled)
         self.artifacts.put(keys.bundle_key(run_id), bundle, ARCHIVE_TYPE)
-        tests = tuple(planned_tests(discoveries))
         groups = group_tests(tests, {suite.name: suite for suite in manifest.suites})
         plan = Plan(
             run_id=run_id,
