@@ -11,6 +11,7 @@ import typer
 from glovebox_cli.commands import manifests, runs
 from glovebox_cli.commands.init import init
 from glovebox_cli.commands.local import local_commands
+from glovebox_cli.commands.plan import plan
 from glovebox_cli.commands.run import run
 from glovebox_cli.commands.watch import rerun, watch
 from glovebox_cli.exit_codes import ExitCode
@@ -25,6 +26,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["--help", "-h"]},
 )
 app.command()(init)
+app.command()(plan)
 app.command()(run)
 app.command()(watch)
 app.command()(rerun)

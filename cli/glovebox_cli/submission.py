@@ -32,7 +32,7 @@ def prepare(
         document["fail_fast"] = True
     path = source.manifest.source.path
     if path is not None:
-        with packed(_inside(source.folder, path)) as archive:
+        with packed(source_folder(source.folder, path)) as archive:
             _tell(archive, screen)
             address, upload = api.create_source(archive.sha256, archive.size)
             api.upload(upload, archive.file, archive.size)
@@ -40,7 +40,7 @@ def prepare(
     return document
 
 
-def _inside(folder: Path, path: str) -> Path:
+def source_folder(folder: Path, path: str) -> Path:
     """The source's folder. In somebody else's checkout it may be a link to anywhere."""
     place = folder / path
     if not place.resolve().is_relative_to(folder.resolve()):
