@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from glovebox_cli.commands import manifests, runs
+from glovebox_cli.commands.doctor import doctor
 from glovebox_cli.commands.init import init
 from glovebox_cli.commands.local import local_commands
 from glovebox_cli.commands.plan import plan
@@ -30,6 +31,7 @@ app.command()(plan)
 app.command()(run)
 app.command()(watch)
 app.command()(rerun)
+app.command()(doctor)
 app.command()(manifests.validate)
 app.command()(manifests.schema)
 app.command()(runs.report)
