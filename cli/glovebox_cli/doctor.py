@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -28,6 +29,7 @@ MOST_SKEW_SECONDS = 240.0
 """AWS refuses a signature that is five minutes off."""
 SERVER_SECONDS = 60.0
 ASK_SECONDS = 15.0
+MAX_WORDS = 64 * 1024
 
 
 class Health(StrEnum):
@@ -101,20 +103,25 @@ def disk(free: int) -> Finding:
     return Finding("disk", Health.WARNING, words, "Sandboxes live there: TMPDIR names another.")
 
 
-def sandboxes(glovebox: list[str]) -> Finding:
+def sandboxes(glovebox: list[str], patience_seconds: float = SERVER_SECONDS) -> Finding:
     """Whether the sandbox server starts, and how well it isolates: it is started and stopped."""
     command = [*glovebox, "local", "sandbox", "-o", "json"]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as server:
-        try:
-            said = server.stdout.readline() if server.stdout else ""
-            if said:
-                server.send_signal(signal.SIGINT)
-            _, errors = server.communicate(timeout=SERVER_SECONDS)
-        except subprocess.TimeoutExpired:
-            server.kill()
-            return Finding("sandboxes", Health.FAILED, "the sandbox server did not stop")
+    with (
+        tempfile.TemporaryFile("w+", errors="replace") as heard,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=heard, text=True) as server,
+    ):
+        # One that says nothing, or does not stop, is not waited for longer.
+        timer = threading.Timer(patience_seconds, server.kill)
+        timer.start()
+        said = server.stdout.readline() if server.stdout else ""
+        server.send_signal(signal.SIGINT)
+        code = server.wait()
+        timer.cancel()
+        heard.seek(0)
+        errors = heard.read(MAX_WORDS)
+    if code == -signal.SIGKILL:
+        words = f"the sandbox server was not up and down again within {patience_seconds:.0f} s"
+        return Finding("sandboxes", Health.FAILED, words, "See docs/local.md.")
     if not said:
         lines = [line for line in errors.splitlines() if line.startswith("error:")]
         words = (lines or errors.splitlines() or ["the sandbox server did not start"])[-1]

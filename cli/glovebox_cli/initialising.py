@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import stat
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,11 +57,10 @@ class FolderView:
 
 def initialise(folder: Path, screen: Screen, *, force: bool, dry_run: bool) -> None:
     """Write the folder's manifest, or show it."""
-    there = [name for name in MANIFEST_NAMES if (folder / name).exists()]
-    if there and not force and not dry_run:
-        message = f"{one_line(str(folder / there[0]))} is there already"
-        hint = "--dry-run shows what would be written, --force writes it."
-        raise CommandFailure(message, code=ExitCode.USAGE, hint=hint)
+    # A link counts, wherever it leads: it is not written through.
+    there = [folder / name for name in MANIFEST_NAMES if os.path.lexists(folder / name)]
+    if there and not dry_run:
+        _may_replace(there, force=force)
     source = FolderView(folder, list_source(folder).names)
     found = detect_frameworks(source, FRAMEWORKS)
     below = {
@@ -73,13 +74,7 @@ def initialise(folder: Path, screen: Screen, *, force: bool, dry_run: bool) -> N
     if dry_run:
         screen.emit(text.encode())
     else:
-        # The one that is there is replaced; two beside each other would be ambiguous.
-        path = folder / (there[0] if there else MANIFEST_NAMES[0])
-        if path.suffix == ".json":
-            path.unlink()
-            path = folder / MANIFEST_NAMES[0]
-        path.write_text(text, encoding="utf-8")
-        screen.show(f"{one_line(str(path))}: written")
+        screen.show(f"{one_line(str(_write(folder, text, there)))}: written")
     for one in found:
         screen.say(f"{one.name}: {one_line(one.detection.because)}")
     for project, said in below.items():
@@ -88,6 +83,38 @@ def initialise(folder: Path, screen: Screen, *, force: bool, dry_run: bool) -> N
             screen.say(f"Not in it: {one_line(project)} ({words}). {_init_of(folder / project)}")
     if not dry_run:
         screen.say("Look through it, then type: glovebox run --local " + _argument(folder))
+
+
+def _may_replace(there: Sequence[Path], *, force: bool) -> None:
+    names = " and ".join(one_line(str(path)) for path in there)
+    if len(there) > 1:
+        message = f"there are {names} already, and one manifest would stay beside the new one"
+        raise CommandFailure(message, code=ExitCode.USAGE, hint="Remove what is not needed.")
+    if not force:
+        hint = "--dry-run shows what would be written, --force writes it."
+        raise CommandFailure(f"{names} is there already", code=ExitCode.USAGE, hint=hint)
+
+
+def _write(folder: Path, text: str, there: Sequence[Path]) -> Path:
+    """The manifest's place. An old one is replaced at once or not at all."""
+    old = there[0] if there else None
+    path = folder / MANIFEST_NAMES[0] if old is None or old.suffix == ".json" else old
+    try:
+        if old is None:
+            with path.open("x", encoding="utf-8") as file:
+                file.write(text)
+            return path
+        with tempfile.NamedTemporaryFile("w", dir=folder, encoding="utf-8", delete=False) as made:
+            made.write(text)
+        new = Path(made.name)
+        new.chmod(0o644)
+        new.replace(path)
+        if path != old:
+            old.unlink()
+    except OSError as error:
+        message = f"{one_line(str(path))} cannot be written: {error.strerror}"
+        raise CommandFailure(message, code=ExitCode.ERRORED) from error
+    return path
 
 
 def name_of(folder: Path) -> str:

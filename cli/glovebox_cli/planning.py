@@ -56,19 +56,9 @@ def plan_document(manifest: Manifest, sent: dict[str, int] | None) -> dict[str, 
     }
 
 
-def most_sandbox_seconds(manifest: Manifest) -> float:
-    """What a run cannot exceed: all its sandboxes at work until its time is over, or, where all
-    tests are named, every try of each up to its own limit. Tries that infrastructure costs, and
-    set-up, are within the first bound only."""
-    whole = float(manifest.timeout * manifest.parallelism)
-    counts = [count_of(suite) for suite in manifest.suites]
-    if manifest.image.setup or any(count is None for count in counts):
-        return whole
-    named = sum(
-        (count or 0) * (1 + suite.retries) * min(suite.timeout, manifest.timeout)
-        for count, suite in zip(counts, manifest.suites, strict=True)
-    )
-    return min(whole, float(named))
+def most_sandbox_seconds(manifest: Manifest) -> int:
+    """What a run cannot exceed: all its sandboxes at work until its time is over."""
+    return manifest.timeout * manifest.parallelism
 
 
 def count_of(suite: Suite) -> int | None:
@@ -121,7 +111,7 @@ def _lines(plan: dict[str, Any]) -> list[str]:
         )
     most = plan["at_most"]
     lines.append(
-        f"  at most {most['sandbox_seconds']:.0f} seconds of sandboxes, ${most['cost']:.2f} at the "
+        f"  at most {most['sandbox_seconds']} seconds of sandboxes, ${most['cost']:.2f} at the "
         "hosted list price; local sandboxes cost nothing"
     )
     return lines

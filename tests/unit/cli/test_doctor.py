@@ -101,6 +101,13 @@ def test_a_sandbox_server_that_does_not_start_says_why() -> None:
     assert "no namespaces here" in found.words
 
 
+def test_a_sandbox_server_that_says_nothing_is_not_waited_for_for_ever() -> None:
+    mute = "import signal, time; signal.signal(2, signal.SIG_IGN); time.sleep(1000)"
+    found = sandboxes(server(mute), patience_seconds=1.0)
+    assert found.health is Health.FAILED
+    assert "within 1 s" in found.words
+
+
 @pytest.mark.parametrize(
     ("seconds", "health"), [(0, Health.OK), (200, Health.OK), (-400, Health.FAILED)]
 )

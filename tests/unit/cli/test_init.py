@@ -67,6 +67,29 @@ def test_a_manifest_that_is_there_stays(folder: Path, cli: Cli) -> None:
     assert "pytest" in (folder / "glovebox.yaml").read_text()
 
 
+def test_nothing_is_written_through_a_link(folder: Path, cli: Cli, tmp_path: Path) -> None:
+    outside = tmp_path / "outside.yml"
+    write(folder, {"pytest.ini": ""})
+    (folder / "glovebox.yml").symlink_to(outside)
+    assert cli("init", str(folder)).code == 2
+    assert cli("init", str(folder), "--force").code == 0
+    assert not outside.exists()
+    assert not (folder / "glovebox.yml").is_symlink()
+
+
+def test_two_manifests_are_not_made_one_by_force(folder: Path, cli: Cli) -> None:
+    write(folder, {"pytest.ini": "", "glovebox.yml": "a", "glovebox.yaml": "b"})
+    assert cli("init", str(folder), "--force").code == 2
+    assert (folder / "glovebox.yml").read_text() == "a"
+
+
+def test_a_json_manifest_makes_way_for_the_new_one(folder: Path, cli: Cli) -> None:
+    write(folder, {"pytest.ini": "", "glovebox.json": "{}"})
+    assert cli("init", str(folder), "--force").code == 0
+    assert [path.name for path in folder.glob("glovebox.*")] == ["glovebox.yml"]
+    assert cli("validate", str(folder)).code == 0
+
+
 def test_a_dry_run_writes_to_stdout_only(folder: Path, cli: Cli) -> None:
     write(folder, {"conftest.py": ""})
     ended = cli("init", str(folder), "--dry-run")

@@ -6,10 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-import pytest
-from glovebox.domain.manifest_text import load_manifest
 from glovebox.domain.report import DOLLARS_PER_SANDBOX_SECOND
-from glovebox_cli.planning import most_sandbox_seconds
 
 from tests.unit.cli.conftest import Cli
 
@@ -39,24 +36,6 @@ def test_it_shows_what_would_be_sent_run_and_paid_at_most(tmp_path: Path, cli: C
         assert part in words
     assert "listed in a sandbox at the start" in words
     assert "1 test;" in words
-
-
-@pytest.mark.parametrize(
-    ("suite", "top", "seconds"),
-    [
-        ({"tests": ["a", "b"]}, {}, 120),
-        ({"tests": ["a", "b"], "retries": 1}, {}, 240),
-        ({"tests": [f"t{n}" for n in range(1000)]}, {"timeout": "5m", "parallelism": 2}, 600),
-        ({"tests": ["a"]}, {"image": {"setup": ["make"]}}, 18_000),
-        ({}, {}, 18_000),
-    ],
-)
-def test_the_bound_is_the_least_that_is_sure(
-    suite: dict[str, Any], top: dict[str, Any], seconds: float
-) -> None:
-    whole = {"version": 1, "name": "n", "source": {"path": "."}, **top}
-    text = json.dumps({**whole, "suites": [{**SUITE, **suite}]})
-    assert most_sandbox_seconds(load_manifest(text, file="m.json")) == seconds
 
 
 def test_a_broken_manifest_and_a_source_outside_are_refused(tmp_path: Path, cli: Cli) -> None:

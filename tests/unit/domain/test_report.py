@@ -182,3 +182,14 @@ def test_junit_is_well_formed_whatever_a_test_prints(text: str) -> None:
     test = PlannedTest(suite="s", test_id=text or "x")
     attempt = an_attempt(Outcome.FAILED, test=test, message=text, log=Log(text=text))
     JUnitXml.fromstring(to_junit(make_report(RUN, [test], [attempt], finished_at=110.0)))
+
+
+def test_no_two_cases_of_a_document_share_their_names_whatever_their_suites() -> None:
+    def in_suite(suite: str, test_id: str) -> PlannedTest:
+        return PlannedTest(suite=suite, test_id=test_id, file="t.py")
+
+    twin = in_suite("b", "t.py::test_x")
+    tests = [in_suite("a", "t.py::test_x"), twin, in_suite("c", f"t.py::test_x [{twin.key}]")]
+    report = make_report(RUN, tests, [], finished_at=110.0)
+    cases = [case for suite in JUnitXml.fromstring(to_junit(report)) for case in suite]
+    assert len({(case.classname, case.name) for case in cases}) == len(cases) == 3

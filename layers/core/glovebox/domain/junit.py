@@ -23,15 +23,22 @@ def to_junit(report: Report) -> bytes:
     suites: dict[str, list[TestReport]] = {}
     for test in report.tests:
         suites.setdefault(test.suite, []).append(test)
+    taken: set[tuple[str, str]] = set()
     for name, tests in suites.items():
-        _add_suite(root, name, tests, report.started_at)
+        _add_suite(root, name, tests, report.started_at, taken)
     for attribute in ("tests", "failures", "errors", "skipped"):
         root.set(attribute, str(sum(int(suite.get(attribute, "0")) for suite in root)))
     indent(root)
     return bytes(tostring(root, encoding="utf-8", xml_declaration=True)) + b"\n"
 
 
-def _add_suite(root: Element, name: str, tests: list[TestReport], started_at: str) -> None:
+def _add_suite(
+    root: Element,
+    name: str,
+    tests: list[TestReport],
+    started_at: str,
+    taken: set[tuple[str, str]],
+) -> None:
     results = [test.result for test in tests]
     suite = SubElement(
         root,
@@ -44,15 +51,14 @@ def _add_suite(root: Element, name: str, tests: list[TestReport], started_at: st
         time=_seconds(sum(test.duration_seconds or 0 for test in tests)),
         timestamp=started_at.partition(".")[0],
     )
-    taken: set[tuple[str, str]] = set()
     for test in tests:
         _add_case(suite, test, taken)
 
 
 def _add_case(suite: Element, test: TestReport, taken: set[tuple[str, str]]) -> None:
     classname, name = _names(test)
-    if (classname, name) in taken:
-        # Two ids may differ only in what XML or a dotted name cannot show.
+    while (classname, name) in taken:
+        # Two ids may differ only in their suite, or in what XML or a dotted name cannot show.
         name = f"{name} [{test.key}]"
     taken.add((classname, name))
     case = SubElement(
