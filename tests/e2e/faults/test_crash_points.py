@@ -46,8 +46,9 @@ FAULTS = [
 ]
 LEFT_TO_THEIR_TIME = ("created", "result_saved")
 """Points at which the ledger does not know that there is a sandbox to be killed."""
-AT_ONCE = 8
-"""Runs at a time: with more, a batch would wait for a launcher until it counts as lost."""
+AT_ONCE = 4
+"""Runs at a time: with more, batches wait for launchers until they count as lost and are launched
+again, and a slow machine has more and more to do."""
 
 
 @pytest.fixture(scope="module")

@@ -107,7 +107,7 @@ class Laboratory:
         assert answer.status_code == 202, answer.text
         return str(answer.json()["run_id"])
 
-    def wait(self, run_id: str, seconds: float = 90) -> None:
+    def wait(self, run_id: str, seconds: float = 150) -> None:
         """Until the run has finished."""
         with self._changed:
             ended = self._changed.wait_for(lambda: run_id in self._finished, seconds)
